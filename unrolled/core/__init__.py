@@ -1,0 +1,1 @@
+"""The protocol that every other room is written against."""
