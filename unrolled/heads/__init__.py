@@ -1,0 +1,1 @@
+"""Features to a distribution over symbols, or to a point."""

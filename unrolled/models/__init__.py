@@ -1,0 +1,1 @@
+"""Embedding, backbone and head as one thing that trains and generates."""
