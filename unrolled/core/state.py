@@ -43,7 +43,10 @@ def unflatten(like: State, tensors: dict[str, Tensor], path: str = "") -> State:
     if isinstance(like, Tensor):
         return tensors[path]
     names = getattr(like, "_fields", range(len(like)))
-    parts = [unflatten(part, tensors, f"{path}.{name}" if path else str(name)) for name, part in zip(names, like, strict=True)]
+    parts = [
+        unflatten(part, tensors, f"{path}.{name}" if path else str(name))
+        for name, part in zip(names, like, strict=True)
+    ]
     return rebuild(like, parts)
 
 
