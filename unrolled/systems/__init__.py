@@ -1,0 +1,34 @@
+"""The systems: each is one readable file that names a codec, a backbone, a head and its recipe."""
+
+from difflib import get_close_matches
+from importlib import import_module
+from importlib.metadata import entry_points
+
+from unrolled.core.errors import UsageError
+from unrolled.systems.system import System
+
+SYSTEMS = {
+    "char-rnn": "unrolled.systems.char_rnn",
+    "gpt": "unrolled.systems.gpt",
+    "window": "unrolled.systems.window",
+    "word-rnn": "unrolled.systems.word_rnn",
+}
+
+
+def system_names() -> list[str]:
+    """The systems of this package and those that other packages offer under the entry-point group."""
+    return [*SYSTEMS, *(point.name for point in entry_points(group="unrolled.systems"))]
+
+
+def find_system(name: str) -> System:
+    """The system called `name`, its module loaded on demand; the module offers it as SYSTEM.
+
+    Raises: UsageError if there is none.
+    """
+    if name in SYSTEMS:
+        return import_module(SYSTEMS[name]).SYSTEM
+    for point in entry_points(group="unrolled.systems", name=name):
+        return point.load()
+    near = get_close_matches(name, system_names(), n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise UsageError(f"no system is called {name!r}: {hint}`unrolled systems` lists them")
