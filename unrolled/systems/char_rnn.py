@@ -1,0 +1,70 @@
+"""char-rnn: characters one at a time through a recurrent network. Source: Karpathy 2015."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from torch import nn
+
+from unrolled.backbones import GRU, LSTM, Elman, NestedLSTM, Stack, Stateless
+from unrolled.codecs.text import TextCodec
+from unrolled.data.sampling import Streams
+from unrolled.heads.categorical import Categorical
+from unrolled.models.sequence import SequenceModel
+from unrolled.systems.system import Budget, System
+from unrolled.systems.text import COMMANDS, embedding, nearest_multiple, sequence_model
+from unrolled.training.recipe import Recipe
+
+CELLS = {"elman": Elman, "gru": GRU, "lstm": LSTM, "nested-lstm": NestedLSTM}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of char-rnn; sizes left out follow from the budget."""
+
+    symbols: Literal["characters", "bytes"] = "characters"
+    """What one symbol is."""
+    cell: Literal["lstm", "gru", "elman", "nested-lstm"] = "lstm"
+    """Kind of recurrent layer."""
+    hidden: int | None = None
+    """Units per layer."""
+    layers: int = 1
+    """Recurrent layers."""
+    embedding: int = 0
+    """Width of a learned embedding of symbols; 0 for one-hot."""
+    dropout: float | None = None
+    """Share of the last layer's units, and of those between layers, dropped in training."""
+
+
+def complete(config: Config, budget: Budget) -> Config:
+    """Wider for a longer budget, and more dropout the more often the text is read."""
+    hidden = config.hidden or nearest_multiple(256 * (budget.operations / 1.5e13) ** (1 / 3), 64, 64, 1024)
+    passes = budget.operations / (6 * 5 * hidden**2 * max(1, budget.symbols))
+    dropout = config.dropout if config.dropout is not None else round(min(0.5, 0.1 + 0.02 * passes), 2)
+    return replace(config, hidden=hidden, dropout=dropout)
+
+
+def build(config: Config, codec: TextCodec, field_sizes: tuple[int, ...]) -> SequenceModel:
+    """One-hot or embedded symbols, recurrent layers, dropout, softmax."""
+    assert config.hidden is not None and config.dropout is not None
+    embed, width = embedding(codec, config.embedding)
+    recurrent = CELLS[config.cell](width, config.hidden, layers=config.layers, dropout=config.dropout)
+    backbone = Stack(recurrent, Stateless(nn.Dropout(config.dropout), config.hidden))
+    return sequence_model(codec, embed, backbone, Categorical(config.hidden, codec.size), field_sizes)
+
+
+def recipe(config: Config, budget: Budget) -> Recipe:
+    """Sixteen streams of carried state, hidden matrices under Muon."""
+    return Recipe(rows=16, length=64, optimiser="muon", learning_rate=5e-3, matrix_rate=0.02, weight_decay=0.01)
+
+
+SYSTEM = System(
+    name="char-rnn",
+    summary="characters through a recurrent network: the best small model for minutes on a laptop",
+    Config=Config,
+    commands=COMMANDS,
+    codec=lambda config: (config.symbols, None),
+    complete=complete,
+    build=build,
+    recipe=recipe,
+    batches=lambda part, recipe, seed: Streams(part, recipe.rows, recipe.length, seed),
+)

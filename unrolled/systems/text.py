@@ -1,0 +1,33 @@
+"""Assembly that the text systems share."""
+
+from torch import nn
+
+from unrolled.backbones.combinators import Conditioned
+from unrolled.codecs.text import TextCodec
+from unrolled.core.protocol import Backbone
+from unrolled.heads.categorical import Categorical
+from unrolled.models.sequence import FieldEmbedding, OneHot, SequenceModel
+
+COMMANDS = frozenset({"train", "generate", "complete", "curate", "evaluate", "check"})
+FIELD_WIDTH = 64
+
+
+def embedding(codec: TextCodec, width: int) -> tuple[nn.Module, int]:
+    """How symbols enter and how wide they are: one-hot for a `width` of 0, else a learned embedding."""
+    if width == 0:
+        return OneHot(codec.size), codec.size
+    return nn.Embedding(codec.size, width), width
+
+
+def sequence_model(
+    codec: TextCodec, embed: nn.Module, backbone: Backbone, head: Categorical, field_sizes: tuple[int, ...]
+) -> SequenceModel:
+    """The model of a text system, conditioned on fields where the corpus has chosen ones."""
+    fields = FieldEmbedding(field_sizes, FIELD_WIDTH) if field_sizes else None
+    conditioned = Conditioned(backbone, FIELD_WIDTH) if field_sizes else backbone
+    return SequenceModel(embed, conditioned, head, begin=codec.begin, end=codec.end, fields=fields)
+
+
+def nearest_multiple(value: float, multiple: int, low: int, high: int) -> int:
+    """`value` rounded to a multiple and kept within [low, high]."""
+    return max(low, min(high, round(value / multiple) * multiple))
