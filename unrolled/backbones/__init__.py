@@ -1,0 +1,39 @@
+"""Causal maps from sequences to sequences, each with two equal views (see core.protocol).
+
+`ALL` is what the laws in tests/laws run over: to add a backbone, write its file and add one line here.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from unrolled.backbones.combinators import Conditioned, Residual, Stack, Stateless
+from unrolled.backbones.convolution import Convolution
+from unrolled.backbones.nested_lstm import NestedLSTM
+from unrolled.backbones.recurrent import GRU, LSTM, Elman
+from unrolled.backbones.window import Window
+from unrolled.core.protocol import Backbone
+
+# Small examples of input width 4, cheap enough to take gradients at every symbol.
+ALL: dict[str, Callable[[], Backbone[Any]]] = {
+    "window": lambda: Window(4, 6, window=3, layers=2),
+    "elman": lambda: Elman(4, 5, layers=2, learned_start=True),
+    "gru": lambda: GRU(4, 5, layers=2, learned_start=True),
+    "lstm": lambda: LSTM(4, 5, layers=3, learned_start=True),
+    "nested_lstm": lambda: NestedLSTM(4, 5, layers=2, depth=3),
+    "convolution": lambda: Convolution(4, 6, dilations=(1, 2) * 2, kernel=3, gate_width=5, skip_width=7),
+    "conditioned": lambda: Conditioned(Stack(LSTM(4, 6), Residual(GRU(6, 6))), vector_width=3),
+}
+
+__all__ = [
+    "ALL",
+    "GRU",
+    "LSTM",
+    "Conditioned",
+    "Convolution",
+    "Elman",
+    "NestedLSTM",
+    "Residual",
+    "Stack",
+    "Stateless",
+    "Window",
+]

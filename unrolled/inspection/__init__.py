@@ -1,0 +1,1 @@
+"""Looking inside models, and holding them to the laws."""
