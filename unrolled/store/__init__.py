@@ -1,0 +1,1 @@
+"""Run folders, and the database that indexes them; importable without torch."""
