@@ -1,4 +1,4 @@
-"""The sampling rules: their definitions, their peers in transformers, and that draws agree with probabilities."""
+"""The sampling rules: their definitions, and that draws agree with probabilities."""
 
 import math
 
@@ -6,7 +6,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as some
-from transformers.generation import logits_process as peers
 
 from unrolled.core.draws import Draws
 from unrolled.core.errors import UsageError
@@ -23,49 +22,6 @@ def test_neutral_rules_are_the_models_own_distribution():
     logits = random_logits()
     assert torch.equal(probabilities(logits, Rules()), logits.softmax(1))
     assert Rules().changed() == {}
-
-
-PEERS = [
-    (Rules(temperature=0.3), peers.TemperatureLogitsWarper(0.3)),
-    (Rules(temperature=2.5), peers.TemperatureLogitsWarper(2.5)),
-    (Rules(top_k=1), peers.TopKLogitsWarper(1)),
-    (Rules(top_k=7), peers.TopKLogitsWarper(7)),
-    (Rules(top_p=0.05), peers.TopPLogitsWarper(0.05)),
-    (Rules(top_p=0.9), peers.TopPLogitsWarper(0.9)),
-    (Rules(min_p=0.1), peers.MinPLogitsWarper(0.1)),
-    (Rules(typical=0.2), peers.TypicalLogitsWarper(0.2)),
-    (Rules(typical=0.9), peers.TypicalLogitsWarper(0.9)),
-]
-
-
-@pytest.mark.parametrize(("rules", "peer"), PEERS, ids=lambda value: str(getattr(value, "changed", str)()))
-def test_each_rule_equals_its_peer(rules: Rules, peer):
-    logits = random_logits()
-    torch.testing.assert_close(probabilities(logits, rules), peer(None, logits).softmax(1), rtol=1e-12, atol=0)
-
-
-def test_repetition_penalty_equals_its_peer():
-    logits = random_logits()
-    symbols = torch.randint(SYMBOLS, (len(logits), 9), generator=torch.Generator().manual_seed(0))
-    seen = torch.zeros_like(logits).scatter_(1, symbols, 1.0)
-    peer = peers.RepetitionPenaltyLogitsProcessor(1.3)(symbols, logits.clone()).softmax(1)
-    torch.testing.assert_close(probabilities(logits, Rules(repetition_penalty=1.3), seen), peer, rtol=1e-12, atol=0)
-
-
-def test_rules_together_equal_their_peers_in_the_documented_order():
-    rules = Rules(temperature=0.7, top_k=20, top_p=0.9, min_p=0.02, typical=0.95, repetition_penalty=1.2)
-    logits, symbols = random_logits(), torch.arange(40)[:, None]
-    scores = peers.RepetitionPenaltyLogitsProcessor(1.2)(symbols, logits.clone())
-    for peer in (
-        peers.TemperatureLogitsWarper(0.7),
-        peers.TopKLogitsWarper(20),
-        peers.TopPLogitsWarper(0.9),
-        peers.MinPLogitsWarper(0.02),
-        peers.TypicalLogitsWarper(0.95),
-    ):
-        scores = peer(symbols, scores)
-    seen = torch.zeros_like(logits).scatter_(1, symbols, 1.0)
-    torch.testing.assert_close(probabilities(logits, rules, seen), scores.softmax(1), rtol=1e-12, atol=0)
 
 
 def test_greedy_takes_the_first_of_equal_maxima_and_top_k_keeps_exactly_k():
