@@ -8,7 +8,7 @@ between any two updates resumes bit for bit.
 import math
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -23,6 +23,7 @@ from unrolled.training.progress import Progress
 from unrolled.training.recipe import Recipe, schedule
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """Batches as a pure function of the step number."""
 
