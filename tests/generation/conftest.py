@@ -1,9 +1,11 @@
 """Tiny models and codecs that generation is tested on."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from unrolled.codecs.text import TextCodec
 from unrolled.core.protocol import Backbone, advance
 from unrolled.core.shapes import Tensor
 
@@ -64,28 +66,16 @@ class Tiny(nn.Module):
         return symbol == self.end
 
 
-class Letters:
-    """The codec of `Tiny`: a, b, c ... and marks that decode to nothing."""
+class Letters(TextCodec):
+    """The codec of `Tiny`: a, b, c ..., then begin and end."""
 
-    kind, unknown = "characters", None
+    kind = "letters"
 
     def __init__(self, size: int = 7) -> None:
-        self.size, self.begin, self.end = size, size - 2, size - 1
+        super().__init__([bytes([97 + symbol]) for symbol in range(size - 2)], unknown=False)
 
-    def encode(self, text: str) -> list[int]:
-        return [ord(letter) - 97 for letter in text]
-
-    def decode(self, symbols) -> str:
-        return "".join(chr(97 + int(symbol)) for symbol in symbols if symbol < self.begin)
-
-    def stream(self):
-        return self
-
-    def feed(self, symbol: int) -> str:
-        return self.decode([symbol])
-
-    def flush(self) -> str:
-        return ""
+    def encode(self, text, unknown="refuse"):
+        return np.array([ord(letter) - 97 for letter in text], np.int32)
 
 
 @pytest.fixture(scope="session")

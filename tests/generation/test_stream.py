@@ -146,7 +146,7 @@ def test_nothing_is_left_switched_off_for_the_caller(tiny):
     steps = generate(tiny(), [[]], length=3, rules=Rules(), seed=0)
     next(steps)
     assert not torch.is_inference_mode_enabled()
-    steps.close()
+    assert len(list(steps)) == 2 and not torch.is_inference_mode_enabled()
 
 
 def test_bad_rules_and_damaged_weights_are_refused(tiny):
