@@ -66,5 +66,5 @@ SYSTEM = System(
     complete=complete,
     build=build,
     recipe=recipe,
-    batches=lambda part, recipe, seed: Streams(part, recipe.rows, recipe.length, seed),
+    batches=lambda config, part, recipe, seed: Streams(part, recipe.rows, recipe.length, seed),
 )

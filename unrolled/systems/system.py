@@ -46,4 +46,4 @@ class System:
     complete: Callable[[Any, Budget], Any]
     build: Callable[[Any, TextCodec, tuple[int, ...]], nn.Module]
     recipe: Callable[[Any, Budget], Recipe]
-    batches: Callable[[Part, Recipe, int], Sampler]
+    batches: Callable[[Any, Part, Recipe, int], Sampler]

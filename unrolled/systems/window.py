@@ -5,7 +5,7 @@ from typing import Literal
 
 from unrolled.backbones import Window
 from unrolled.codecs.text import TextCodec
-from unrolled.data.sampling import Windows
+from unrolled.data.sampling import Streams
 from unrolled.heads.categorical import Categorical
 from unrolled.models.sequence import SequenceModel
 from unrolled.systems.system import Budget, System
@@ -46,7 +46,7 @@ def build(config: Config, codec: TextCodec, field_sizes: tuple[int, ...]) -> Seq
 
 
 def recipe(config: Config, budget: Budget) -> Recipe:
-    """Random stretches of text, hidden matrices under Muon."""
+    """Sixteen streams whose state is the last window, hidden matrices under Muon."""
     return Recipe(rows=16, length=64, optimiser="muon", learning_rate=3e-3, matrix_rate=0.02, weight_decay=0.01)
 
 
@@ -59,5 +59,5 @@ SYSTEM = System(
     complete=complete,
     build=build,
     recipe=recipe,
-    batches=lambda part, recipe, seed: Windows(part, recipe.rows, recipe.length, seed),
+    batches=lambda config, part, recipe, seed: Streams(part, recipe.rows, recipe.length, seed),
 )

@@ -70,5 +70,5 @@ SYSTEM = System(
     complete=complete,
     build=build,
     recipe=recipe,
-    batches=lambda part, recipe, seed: Streams(part, recipe.rows, recipe.length, seed),
+    batches=lambda config, part, recipe, seed: Streams(part, recipe.rows, recipe.length, seed),
 )
