@@ -16,7 +16,7 @@ from unrolled.inspection import laws
 TOLERANCE = 1e-10
 AGES = [0, 2, 7]
 several = settings(
-    max_examples=6, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=6, deadline=None, derandomize=True, database=None, suppress_health_check=tuple(HealthCheck)
 )
 ages = st.lists(st.integers(0, 9), min_size=1, max_size=3)
 times = st.integers(1, 12)
@@ -30,13 +30,13 @@ def backbone(request: pytest.FixtureRequest) -> Backbone[Any]:
 @several
 @given(ages=ages, time=times)
 def test_l1_step_equals_parallel(backbone: Backbone[Any], ages: list[int], time: int) -> None:
-    x, state = worlds.inputs(len(ages), time), worlds.aged(backbone, ages)
+    x, state = worlds.inputs(backbone, len(ages), time), worlds.aged(backbone, ages)
     assert laws.step_deviation(backbone, x, state) < TOLERANCE
 
 
 @pytest.mark.parametrize("ages", [[0, 0], AGES])
 def test_l1_gradients_agree(backbone: Backbone[Any], ages: list[int]) -> None:
-    x, state = worlds.inputs(len(ages), 6), worlds.aged(backbone, ages)
+    x, state = worlds.inputs(backbone, len(ages), 6), worlds.aged(backbone, ages)
     assert laws.gradient_deviation(backbone, x, state) < TOLERANCE
 
 
@@ -45,7 +45,7 @@ def test_l1_gradients_agree_from_the_first_state(backbone: Backbone[Any]) -> Non
 
     def found(view: Any) -> tuple[torch.Tensor, ...]:
         parameters = list(backbone.parameters())
-        total = laws.weighted_sum(view(worlds.inputs(2, 5), backbone.init_state(2, worlds.context(2))))
+        total = laws.weighted_sum(view(worlds.inputs(backbone, 2, 5), backbone.init_state(2, worlds.context(2))))
         gradients = torch.autograd.grad(total, parameters, allow_unused=True)
         return tuple(torch.zeros_like(p) if g is None else g for p, g in zip(parameters, gradients, strict=True))
 
@@ -57,27 +57,27 @@ def test_l1_gradients_agree_from_the_first_state(backbone: Backbone[Any]) -> Non
 def test_l2_splitting_time_changes_nothing(
     backbone: Backbone[Any], ages: list[int], time: int, cuts: list[int]
 ) -> None:
-    x, state = worlds.inputs(len(ages), time), worlds.aged(backbone, ages)
+    x, state = worlds.inputs(backbone, len(ages), time), worlds.aged(backbone, ages)
     assert laws.split_deviation(backbone, x, state, [cut for cut in cuts if cut < time]) < TOLERANCE
 
 
 @pytest.mark.parametrize("ages", [[0, 0], AGES])
 def test_l3_no_output_depends_on_later_inputs(backbone: Backbone[Any], ages: list[int]) -> None:
-    x, state = worlds.inputs(len(ages), 9), worlds.aged(backbone, ages)
+    x, state = worlds.inputs(backbone, len(ages), 9), worlds.aged(backbone, ages)
     assert laws.future_gradient(backbone, x, state) == 0.0
 
 
 @several
 @given(ages=ages, time=times)
 def test_l4_rows_never_mix(backbone: Backbone[Any], ages: list[int], time: int) -> None:
-    x, state = worlds.inputs(len(ages), time), worlds.aged(backbone, ages)
+    x, state = worlds.inputs(backbone, len(ages), time), worlds.aged(backbone, ages)
     assert laws.batch_deviation(backbone, x, state) < TOLERANCE
 
 
 @several
 @given(rows=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 8)), min_size=1, max_size=3))
 def test_l4_advance_reads_each_row_to_its_own_length(backbone: Backbone[Any], rows: list[tuple[int, int]]) -> None:
-    x, state = worlds.inputs(len(rows), 8), worlds.aged(backbone, [age for age, _ in rows])
+    x, state = worlds.inputs(backbone, len(rows), 8), worlds.aged(backbone, [age for age, _ in rows])
     lengths = torch.tensor([length for _, length in rows])
     assert laws.advance_deviation(backbone, x, lengths, state) < TOLERANCE
 
@@ -85,14 +85,14 @@ def test_l4_advance_reads_each_row_to_its_own_length(backbone: Backbone[Any], ro
 @pytest.mark.parametrize("ages", [[0, 0], AGES])
 @pytest.mark.parametrize("time", [1, 6])
 def test_l5_a_call_changes_nothing_it_was_given(backbone: Backbone[Any], ages: list[int], time: int) -> None:
-    x, state = worlds.inputs(len(ages), time), worlds.aged(backbone, ages)
+    x, state = worlds.inputs(backbone, len(ages), time), worlds.aged(backbone, ages)
     assert laws.purity_deviation(backbone, x, state) == 0.0
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("time", [1, 11])
 def test_l6_a_state_keeps_its_structure(backbone: Backbone[Any], dtype: torch.dtype, time: int) -> None:
-    x = worlds.inputs(3, time)
+    x = worlds.inputs(backbone, 3, time)
     try:
         backbone.to(dtype)
         state = backbone.init_state(3)
@@ -107,7 +107,7 @@ def test_l6_mixed_precision_keeps_the_structure(backbone: Backbone[Any]) -> None
     try:
         backbone.float()
         with torch.autocast("cpu", torch.bfloat16):
-            assert laws.structure_faults(backbone, worlds.inputs(2, 7).float(), backbone.init_state(2)) == []
+            assert laws.structure_faults(backbone, worlds.inputs(backbone, 2, 7).float(), backbone.init_state(2)) == []
     finally:
         worlds.randomise(backbone)
 
@@ -115,18 +115,18 @@ def test_l6_mixed_precision_keeps_the_structure(backbone: Backbone[Any]) -> None
 def test_l7_the_receptive_field_is_as_declared(backbone: Backbone[Any]) -> None:
     declared = backbone.receptive_field
     time = 12 if declared is None else declared + 3
-    measured = laws.measured_receptive_field(backbone, worlds.inputs(2, time), backbone.init_state(2))
+    measured = laws.measured_receptive_field(backbone, worlds.inputs(backbone, 2, time), backbone.init_state(2))
     assert measured == (time if declared is None else declared)
 
 
 @pytest.mark.parametrize("ages", [[0, 0], AGES])
 def test_l8_a_state_survives_save_and_load(backbone: Backbone[Any], ages: list[int]) -> None:
-    x, state = worlds.inputs(len(ages), 5), worlds.aged(backbone, ages)
+    x, state = worlds.inputs(backbone, len(ages), 5), worlds.aged(backbone, ages)
     assert laws.reload_deviation(backbone, x, state) == 0.0
 
 
 def test_l9_condition_rebuilds_what_init_state_builds(backbone: Backbone[Any]) -> None:
-    x, contexts = worlds.inputs(2, 5), (worlds.context(2, 5), worlds.context(2, 6))
+    x, contexts = worlds.inputs(backbone, 2, 5), (worlds.context(2, 5), worlds.context(2, 6))
     assert laws.condition_deviation(backbone, x, *contexts) == 0.0
 
 
@@ -134,13 +134,13 @@ def test_l9_gradients_reach_the_context_in_every_chunk(backbone: Backbone[Any]) 
     context = worlds.context(2)
     if laws.deviation(backbone.init_state(2, context), backbone.init_state(2)) == 0.0:
         return  # reads no context: nothing to reach
-    chunks = [worlds.inputs(2, 4, seed=seed) for seed in range(3)]
+    chunks = [worlds.inputs(backbone, 2, 4, seed=seed) for seed in range(3)]
     assert min(laws.context_gradients(backbone, chunks, context)) > 1e-6
 
 
 def test_rows_can_be_taken_put_and_started_again(backbone: Backbone[Any]) -> None:
     """What beams, joining rows and restarts do to a state, against rows that lived alone."""
-    state, x = worlds.aged(backbone, [3, 5, 1]), worlds.inputs(3, 4)
+    state, x = worlds.aged(backbone, [3, 5, 1]), worlds.inputs(backbone, 3, 4)
     fresh = worlds.aged(backbone, [0, 0, 0])
     mixed = states.where(torch.tensor([False, True, False]), fresh, state)
     mixed = states.put(mixed, torch.tensor([2]), states.take(state, torch.tensor([0])))
@@ -154,6 +154,6 @@ def test_rows_can_be_taken_put_and_started_again(backbone: Backbone[Any]) -> Non
 def test_a_state_does_not_grow(backbone: Backbone[Any]) -> None:
     state = backbone.init_state(1)
     size = states.nbytes(state)
-    for symbol in worlds.inputs(1, 20).unbind(1):
+    for symbol in worlds.inputs(backbone, 1, 20).unbind(1):
         _, state = backbone.step(symbol, state)
     assert states.nbytes(state) == size

@@ -28,9 +28,10 @@ def make(name: str) -> Backbone[Any]:
     return randomise(ALL[name]())
 
 
-def inputs(rows: int, time: int, width: int = 4, seed: int = 1) -> Float[Tensor, "b t i"]:
+def inputs(backbone: Backbone[Any], rows: int, time: int, seed: int = 1) -> Float[Tensor, "b t i"]:
     """Random inputs."""
-    return torch.randn(rows, time, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(rows, time, backbone.input_width, generator=generator, dtype=torch.float64)
 
 
 def context(rows: int, seed: int = 2) -> Context:
@@ -48,6 +49,6 @@ def aged(backbone: Backbone[Any], ages: list[int], seed: int = 3) -> State:
     for number, age in enumerate(ages):
         state = backbone.init_state(1, context(1, seed + number))
         if age:
-            _, state = backbone.parallel(inputs(1, age, backbone.input_width, seed + number), state)
+            _, state = backbone.parallel(inputs(backbone, 1, age, seed + number), state)
         rows.append(state)
     return states.concat(rows)
