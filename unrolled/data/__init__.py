@@ -1,0 +1,1 @@
+"""Corpora, their symbols on disk, and batches of them."""
