@@ -116,7 +116,7 @@ class Database:
         )
         rows = self._attempt(lambda connection: connection.execute(query).fetchall())
         return [
-            RunRow(name, system, json.loads(config), created, _state(state), best, samples)
+            RunRow(name, system, json.loads(config), created, self._state(name, state), best, samples)
             for name, system, config, created, state, best, samples in rows
         ]
 
@@ -126,14 +126,19 @@ class Database:
         rows = self._attempt(lambda connection: connection.execute(query, (run, kind, kind)).fetchall())
         return [from_json(Metric, json.loads(content), "metrics") for (content,) in rows]
 
-    def samples(self, run: str | None = None, *, kept: bool = False, limit: int | None = None) -> list[SampleRow]:
-        """Samples in order of time, only those kept if asked for, only the last `limit`."""
-        query = "SELECT run, content FROM samples WHERE ? IS NULL OR run = ? ORDER BY created DESC, run DESC, line DESC"
+    def samples(
+        self, run: str | None = None, *, kept: bool = False, begins: str = "", limit: int | None = None
+    ) -> list[SampleRow]:
+        """Samples in order of time: those kept if asked for, those whose id begins so, the last `limit`."""
+        query = (
+            "SELECT run, content FROM samples WHERE (? IS NULL OR run = ?) AND substr(id, 1, ?) = ? "
+            "ORDER BY created DESC, run DESC, line DESC"
+        )
         marks = self.verdicts(run)
 
         def action(connection: sqlite3.Connection) -> list[SampleRow]:
             found: list[SampleRow] = []
-            for name, content in connection.execute(query, (run, run)):
+            for name, content in connection.execute(query, (run, run, len(begins), begins)):
                 sample = from_json(Sample, json.loads(content), "samples")
                 verdict = marks.get(name, {}).get(sample.id, Verdict())
                 if len(found) == limit:
@@ -152,6 +157,13 @@ class Database:
         for name, content in rows:
             by_run.setdefault(name, []).append(from_json(Rating, json.loads(content), "ratings"))
         return {name: verdicts(ratings) for name, ratings in by_run.items()}
+
+    def _state(self, name: str, content: str | None) -> str:
+        """What the journal said last, corrected by whether somebody trains the run at this moment."""
+        if RunFolder(self.runs / name).holder() is not None:
+            return "training"
+        state = str(json.loads(content)["values"].get("state", "new")) if content else "new"
+        return "interrupted" if state == "training" else state
 
     def _attempt(self, action: Callable[[sqlite3.Connection], T]) -> T:
         """Do `action`; a damaged file is moved aside and rebuilt from the folders first."""
@@ -217,7 +229,3 @@ def _code(problem: Exception) -> int:
     if isinstance(problem, sqlite3.DatabaseError):
         return getattr(problem, "sqlite_errorcode", sqlite3.SQLITE_MISUSE) & 0xFF
     return sqlite3.SQLITE_CORRUPT
-
-
-def _state(content: str | None) -> str:
-    return str(json.loads(content).get("values", {}).get("state", "new")) if content else "new"

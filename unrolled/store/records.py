@@ -55,13 +55,13 @@ class Sample:
         return replace(self, id=hashlib.sha256(to_bytes(to_json(self))).hexdigest()[:12])
 
     def command(self, run: str) -> str:
-        """The command line that makes this very sample again, quoted for a POSIX shell."""
+        """The command line that makes this very sample again, on one line, quoted for bash and zsh."""
         words = ["unrolled", "generate", run, f"--prompt={self.prompt}"]
         words += [f"--where={key}={value}" for key, value in self.where.items()]
         words += [f"--{key.replace('_', '-')}={value}" for key, value in self.settings.items() if _is_set(value)]
         words += [f"--{key.replace('_', '-')}" for key, value in self.settings.items() if value is True]
         words += [f"--no-{key.replace('_', '-')}" for key, value in self.settings.items() if value is False]
-        return shlex.join([*words, f"--seed={self.seed}", f"--stream={self.stream}"])
+        return " ".join(_quote(word) for word in [*words, f"--seed={self.seed}", f"--stream={self.stream}"])
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,15 @@ def _verdict(stack: list[Rating]) -> Verdict:
     kept = [rating.decision == "keep" for rating in stack if rating.decision in ("keep", "drop")]
     rates = [rating.rate for rating in stack if rating.decision == "rate"]
     return Verdict(kept[-1] if kept else None, rates[-1] if rates else None)
+
+
+def _quote(word: str) -> str:
+    """A word for the shell; one with characters that a terminal would not show is written with their numbers."""
+    if word.isprintable():
+        return shlex.quote(word)
+    escapes = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\t": "\\t"}
+    parts = [escapes.get(letter, letter if letter.isprintable() else f"\\U{ord(letter):08x}") for letter in word]
+    return "$'" + "".join(parts) + "'"
 
 
 def _is_set(value: Any) -> bool:

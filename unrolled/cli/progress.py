@@ -1,0 +1,251 @@
+"""What a training shows while it runs: a stream of events, and four ways to show them."""
+
+import json
+import math
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Protocol, TextIO, TypeAlias
+
+from unrolled.cli.terminal import is_terminal, printable, readable_time
+
+PLAIN_SECONDS = 10.0
+JSON_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Started:
+    """Training begins: the run's path, its system, and a line on the plan (sizes, data, budget)."""
+
+    run: str
+    system: str
+    plan: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """After an update: smoothed training loss in nats per symbol and bits per character, speed in symbols per second.
+
+    `fraction` of the budget lies in 0..1; `seconds_left` is None until it can be told.
+    """
+
+    step: int
+    fraction: float
+    nats: float
+    bits: float
+    speed: float
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """After an evaluation: validation loss in nats per symbol and bits per character."""
+
+    step: int
+    nats: float
+    bits: float
+    is_best: bool
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A fresh text from the model."""
+
+    step: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Note:
+    """One line that people should read: a re-plan, a checkpoint left out, advice."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Training has ended: state is "finished", "stopped early" or "interrupted"; then what to type next."""
+
+    run: str
+    state: str
+    step: int
+    seconds: float
+    nats: float | None
+    bits: float | None
+    next_commands: tuple[str, ...] = ()
+
+
+Event: TypeAlias = Started | Progress | Evaluated | Sampled | Note | Finished
+
+
+class TrainingDisplay(Protocol):
+    """Shows events inside a `with` block."""
+
+    def __enter__(self) -> "TrainingDisplay":
+        """Begin to show."""
+        ...
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the terminal as it was."""
+        ...
+
+    def show(self, event: Event) -> None:
+        """Show one event."""
+        ...
+
+
+def open_display(form: Literal["auto", "quiet", "json"] = "auto", stream: TextIO | None = None) -> TrainingDisplay:
+    """The display for a stream: a live bar where a person watches, plain lines elsewhere, or the form asked for."""
+    stream = sys.stdout if stream is None else stream
+    if form == "quiet":
+        return QuietDisplay(stream)
+    if form == "json":
+        return JsonDisplay(stream)
+    return BarDisplay(stream) if is_terminal(stream) else PlainDisplay(stream)
+
+
+class QuietDisplay:
+    """Nothing but the path of the run at the end."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def __enter__(self) -> "QuietDisplay":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def show(self, event: Event) -> None:
+        """Show one event."""
+        if isinstance(event, Finished):
+            print(event.run, file=self.stream, flush=True)
+
+
+class Seldom:
+    """True at most once in so many seconds."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.seconds, self.clock, self.last = seconds, clock, -math.inf
+
+    def __call__(self) -> bool:
+        """Whether the time has come."""
+        now = self.clock()
+        due = now - self.last >= self.seconds
+        self.last = now if due else self.last
+        return due
+
+
+class JsonDisplay:
+    """One JSON object a line; progress at most once a second, everything else always."""
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self.stream, self.due = stream, Seldom(JSON_SECONDS, clock)
+
+    def __enter__(self) -> "JsonDisplay":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def show(self, event: Event) -> None:
+        """Show one event."""
+        if isinstance(event, Progress) and not self.due():
+            return
+        values = {key: _finite(value) for key, value in asdict(event).items()}
+        print(json.dumps({"event": type(event).__name__.lower(), **values}), file=self.stream, flush=True)
+
+
+class PlainDisplay:
+    """Lines for a log; progress at most every ten seconds."""
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self.stream, self.due = stream, Seldom(PLAIN_SECONDS, clock)
+
+    def __enter__(self) -> "PlainDisplay":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def show(self, event: Event) -> None:
+        """Show one event."""
+        if not isinstance(event, Progress) or self.due():
+            print(printable(describe(event)), file=self.stream, flush=True)
+
+
+class BarDisplay:
+    """A live bar at the bottom of the terminal, with everything else scrolling above it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn
+        from rich.progress import Progress as Bar
+
+        self.console = Console(file=stream, highlight=False)
+        self.bar = Bar(
+            TextColumn("{task.percentage:3.0f}%"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.description}", markup=False),
+            console=self.console,
+            transient=True,
+            refresh_per_second=4,
+        )
+        self.task = self.bar.add_task("measuring this machine", total=1.0)
+
+    def __enter__(self) -> "BarDisplay":
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def show(self, event: Event) -> None:
+        """Show one event."""
+        if isinstance(event, Progress):
+            self.bar.update(self.task, completed=event.fraction, description=_figures(event))
+            return
+        styles = {Sampled: "italic", Note: "yellow", Evaluated: "bold" if getattr(event, "is_best", False) else ""}
+        self.console.print(
+            printable(describe(event)), style=styles.get(type(event), ""), markup=False, soft_wrap=True, emoji=False
+        )
+
+
+def describe(event: Event) -> str:
+    """An event in words; several lines only for samples and the end."""
+    match event:
+        case Started():
+            return f"{event.run}: {event.system}, {event.plan}"
+        case Progress():
+            return f"step {event.step} ({event.fraction:.0%}): {_figures(event)}"
+        case Evaluated():
+            best = " (best so far)" if event.is_best else ""
+            return f"step {event.step}: validation {_loss(event.nats, event.bits)}{best}"
+        case Sampled():
+            return f"step {event.step}, the model writes:\n" + "\n".join(
+                f"  {line}" for line in event.text.splitlines()
+            )
+        case Note():
+            return event.text
+        case Finished():
+            loss = f", best validation {_loss(event.nats, event.bits or 0.0)}" if event.nats is not None else ""
+            first = f"{event.run}: {event.state} after {event.step} steps, {readable_time(event.seconds)}{loss}"
+            return "\n".join([first, *(f"  {command}" for command in event.next_commands)])
+
+
+def _figures(event: Progress) -> str:
+    left = "" if event.seconds_left is None else f" · {readable_time(event.seconds_left)} left"
+    return f"{_loss(event.nats, event.bits)} · {_speed(event.speed)}{left}"
+
+
+def _loss(nats: float, bits: float) -> str:
+    return f"{nats:.3f} nats, {bits:.2f} bits/character"
+
+
+def _speed(speed: float) -> str:
+    return f"{speed:,.0f} symbols/s" if speed < 1e6 else f"{speed / 1e6:.1f} M symbols/s"
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
