@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unrolled.codecs import CODECS, codec_from_json, make_codec
@@ -115,6 +115,7 @@ def test_strange_merges_are_refused(merges) -> None:
         codec_from_json(data | {"merges": merges})
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.integers() | st.text(max_size=3), lambda inner: st.lists(inner, max_size=3), max_leaves=6

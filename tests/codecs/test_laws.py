@@ -15,10 +15,12 @@ SAMPLE = "To be, or not to be — that's the question:\r\n\tdon't  ask ünder 7 
 MADE = {kind: make_codec(kind, [SAMPLE * 2, "more text to be read"], None) for kind in CODECS}
 ANY_TEXT = st.text(st.characters(codec=None), max_size=60) | st.text(st.sampled_from(SAMPLE + "☃\ud800é"), max_size=60)
 
+calm = settings(max_examples=60, deadline=None)
 codecs = pytest.mark.parametrize("codec", MADE.values(), ids=MADE.keys())
 
 
 @codecs
+@calm
 @given(text=ANY_TEXT)
 def test_decoding_gives_the_normalised_text(codec: TextCodec, text: str) -> None:
     symbols = codec.encode(text, unknown="map")
@@ -29,6 +31,7 @@ def test_decoding_gives_the_normalised_text(codec: TextCodec, text: str) -> None
 
 
 @codecs
+@calm
 @given(text=ANY_TEXT)
 def test_known_text_is_kept_and_unknown_text_refused(codec: TextCodec, text: str) -> None:
     unknown = codec.unknown_symbols(text)
@@ -42,6 +45,7 @@ def test_known_text_is_kept_and_unknown_text_refused(codec: TextCodec, text: str
 
 
 @codecs
+@calm
 @given(symbols=st.lists(st.integers(-3, 400), max_size=40))
 def test_a_stream_equals_decoding_at_once(codec: TextCodec, symbols: list[int]) -> None:
     decoder = codec.stream()
@@ -51,6 +55,7 @@ def test_a_stream_equals_decoding_at_once(codec: TextCodec, symbols: list[int]) 
 
 
 @codecs
+@calm
 @given(text=st.text(st.sampled_from(SAMPLE), max_size=40))
 def test_a_stream_never_prints_half_a_character(codec: TextCodec, text: str) -> None:
     decoder = codec.stream()
@@ -62,7 +67,7 @@ def test_a_stream_never_prints_half_a_character(codec: TextCodec, text: str) -> 
 
 
 @codecs
-@settings(max_examples=25)
+@calm
 @given(text=ANY_TEXT)
 def test_json_brings_the_same_codec_back(codec: TextCodec, text: str) -> None:
     again = codec_from_json(json.loads(json.dumps(codec.to_json())))
@@ -72,6 +77,7 @@ def test_json_brings_the_same_codec_back(codec: TextCodec, text: str) -> None:
 
 
 @codecs
+@calm
 @given(text=st.text(st.sampled_from(SAMPLE), max_size=60))
 def test_byte_lengths_add_up_to_the_text(codec: TextCodec, text: str) -> None:
     assert codec.byte_lengths()[codec.encode(text)].sum() == len(text.encode())

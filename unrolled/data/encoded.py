@@ -8,7 +8,7 @@ from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.lib import format as npy
@@ -23,6 +23,7 @@ ARRAYS = ("symbols", "starts", "fields")
 NO_FIELDS = FieldTable()
 
 
+@runtime_checkable
 class Codec(Protocol):
     """What encoding asks of a codec; every codec of unrolled.codecs gives it."""
 
@@ -144,7 +145,7 @@ class ArrayFile:
         self.file.write(array.tobytes())
         self.length += len(array)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "ArrayFile":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from unrolled.core.errors import DataError, UsageError
+from unrolled.core.errors import UsageError
 from unrolled.core.protocol import Batch
 from unrolled.data.encoded import Part
 from unrolled.data.sampling import START, Pieces, Spans, draw, gather, require, windows_at
@@ -54,8 +54,6 @@ def carried(part: Part, length: int) -> Iterator[Batch]:
         pieces = Pieces(part, length)
         return in_batches(part, pieces.spans(np.arange(pieces.total)), 1)
     predictions = len(part.symbols) - 1
-    if predictions < 1:
-        raise DataError(f"the {part.name} part has {predictions + 1} symbols, too few to predict one: add text")
     begin = np.arange(0, predictions, length)
     count = np.minimum(predictions - begin, length)
     return in_batches(part, Spans(begin, count, begin == 0, np.zeros(len(begin), np.int64)), 1)

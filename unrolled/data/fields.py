@@ -6,7 +6,7 @@ equally many records. Of a list, such as tags, the first item counts. Null, "" a
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -68,17 +68,19 @@ class FieldTable:
         """One id per chosen field of a record; a value that is not known is unspecified."""
         return [field.find(label_of(fields.get(field.name))) for field in self.fields]
 
-    def resolve(self, *conditions: str) -> list[int]:
-        """Ids for conditions such as "author=Dickinson", 0 for fields that are not named.
+    def resolve(self, where: Mapping[str, str] | str) -> list[int]:
+        """Ids for {"author": "Dickinson"}, or for one condition "author=Dickinson"; 0 for fields that are not named.
 
         A value may be shortened to any part that only one value has; capitals do not matter.
         Raises: UsageError for an unknown field or value, with those that are known.
         """
-        ids = [0] * len(self.fields)
-        for condition in conditions:
-            name, equals, value = condition.partition("=")
+        if isinstance(where, str):
+            name, equals, value = where.partition("=")
             if not equals:
-                raise UsageError(f"condition {condition!r} is not of the form FIELD=VALUE: write author=Dickinson")
+                raise UsageError(f"condition {where!r} is not of the form FIELD=VALUE: write author=Dickinson")
+            where = {name: value}
+        ids = [0] * len(self.fields)
+        for name, value in where.items():
             if name not in self.names:
                 known = ", ".join(self.names) or "none, it was trained without fields"
                 raise UsageError(f"field {name!r} is not known to this model: its fields are {known}")
@@ -104,7 +106,7 @@ class FieldTable:
 
         Raises: RunError if it is anything else.
         """
-        entries = data.get("fields") if isinstance(data, dict) else None
+        entries = data.get("fields", []) if isinstance(data, dict) else None
         if not isinstance(entries, list) or not all(is_field(entry) for entry in entries):
             raise RunError("the field table must list fields with a name and values or edges: take its run again")
         fields = [Field(entry["name"], tuple(entry["values"]), tuple(map(float, entry["edges"]))) for entry in entries]

@@ -1,7 +1,7 @@
 """Batches of a part for training. A batch is a pure function of the step number, so a sampler's state is the step."""
 
 import copy
-from typing import NamedTuple, Self
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -89,7 +89,7 @@ class Streams:
             self.ordered = epoch, Pieces(self.part, self.length, order)
         return self.ordered[1]
 
-    def shard(self, rank: int, world: int) -> Self:
+    def shard(self, rank: int, world: int) -> "Streams":
         """The same batches with only the rows rank, rank + world, ..."""
         return sharded(self, rank, world)
 
@@ -142,12 +142,12 @@ class Windows:
             self.ordered = epoch, permutation(self.pieces.total, self.seed, epoch)
         return self.ordered[1]
 
-    def shard(self, rank: int, world: int) -> Self:
+    def shard(self, rank: int, world: int) -> "Windows":
         """The same batches with only the rows rank, rank + world, ..."""
         return sharded(self, rank, world)
 
 
-Sampler = Streams | Windows
+Sampler = TypeVar("Sampler", Streams, Windows)
 
 
 def require(part: Part, rows: int, length: int) -> None:
@@ -155,8 +155,8 @@ def require(part: Part, rows: int, length: int) -> None:
     if rows < 1 or length < 1:
         raise UsageError(f"{rows} rows of {length} symbols make no batch: pass at least 1 of each")
     symbols = len(part.symbols)
-    if symbols == 0:
-        raise DataError(f"the {part.name} part holds no text: add text or change the split")
+    if symbols < 2:
+        raise DataError(f"{symbols} symbols in the {part.name} part are too few: add text or change the split")
     if not part.is_records and symbols <= length:
         raise DataError(
             f"window {length} > corpus {symbols} symbols ({part.name} part): pass --length <{symbols} or add text"
