@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from unrolled.backbones.positions import distinct, first_clock, later, positions, rotate
+from unrolled.backbones.positions import distinct, first_clock, later, rotary_turns, rotate
 from unrolled.core.protocol import Backbone, Context
 from unrolled.core.shapes import Bool, Float, Int, Tensor
 
@@ -89,12 +89,13 @@ class Attention(Backbone[AttentionState]):
 
     def project(self, x: Float[Tensor, "b t i"], clock: Int[Tensor, " b"]) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, rotated where positions are rotary."""
-        both = self.heads + self.key_heads
-        split = self.inputs(x).unflatten(2, (both + self.key_heads, self.head_width)).transpose(1, 2)  # b h t d
-        turned, values = split[:, :both], split[:, both:]
+        groups = [self.heads, self.key_heads, self.key_heads]
+        together = self.inputs(x).unflatten(2, (sum(groups), self.head_width))  # b t h d
+        queries, keys, values = together.split(groups, 2)
         if self.rotary:
-            turned = rotate(turned, positions(clock, x.shape[1]), self.rotary)
-        return turned[:, : self.heads], turned[:, self.heads :], values
+            turns = rotary_turns(clock, x.shape[1], self.head_width, self.rotary)
+            queries, keys = rotate(queries, *turns), rotate(keys, *turns)
+        return queries.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2)
 
     def step(self, x: Float[Tensor, "b i"], state: AttentionState) -> tuple[Float[Tensor, "b o"], AttentionState]:
         """One symbol, by plain products; the heads of a group stand where `parallel` has time."""

@@ -29,17 +29,25 @@ def positions(clock: Int[Tensor, " b"], time: int) -> Int[Tensor, "rows t"]:
     return distinct(clock).unsqueeze(1) + torch.arange(time, device=clock.device)
 
 
-def rotate(x: Float[Tensor, "b h t d"], places: Int[Tensor, "rows t"], base: float) -> Float[Tensor, "b h t d"]:
-    """Turn the halves of every head by angles that grow with the position.
+def rotary_turns(
+    clock: Int[Tensor, " b"], time: int, head_width: int, base: float
+) -> tuple[Float[Tensor, "rows t 1 half"], Float[Tensor, "rows t 1 half"]]:
+    """Cosine and sine of the angle of each half pair at the next `time` positions.
 
     Angles are products in float64, because float32 loses them after some ten thousand symbols.
-    Source: Su et al. 2021, eq. 34, with halves instead of pairs as Llama has it.
     """
-    half = x.shape[-1] // 2
-    exact = torch.float32 if x.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
-    frequencies = base ** (torch.arange(half, dtype=exact, device=x.device) / -half)
-    angles = (places.to(exact).unsqueeze(-1) * frequencies).unsqueeze(1)  # rows 1 t half
-    cosine, sine = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    exact = torch.float32 if clock.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
+    half = head_width // 2
+    frequencies = base ** (torch.arange(half, dtype=exact, device=clock.device) / -half)
+    angles = (positions(clock, time).to(exact).unsqueeze(-1) * frequencies).unsqueeze(2)
+    return angles.cos(), angles.sin()
+
+
+def rotate(
+    x: Float[Tensor, "b t h d"], cosine: Float[Tensor, "rows t 1 half"], sine: Float[Tensor, "rows t 1 half"]
+) -> Float[Tensor, "b t h d"]:
+    """Turn the halves of every head. Source: Su et al. 2021, eq. 34, with halves instead of pairs as Llama has it."""
+    cosine, sine = cosine.to(x.dtype), sine.to(x.dtype)
     left, right = x.chunk(2, -1)
     return torch.cat([left * cosine - right * sine, right * cosine + left * sine], -1)
 
