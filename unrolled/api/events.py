@@ -1,44 +1,46 @@
 """What a training run tells whoever watches: the terminal, a log, a test."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import TypeAlias
 
 
 @dataclass(frozen=True)
 class Started:
-    """Training begins, or goes on from `step`; `facts` are sizes for people to read."""
+    """Training begins: the run's path, its system, and a line on the plan (sizes, data, budget)."""
 
     run: str
     system: str
-    step: int
-    steps: int
-    facts: dict[str, Any] = field(default_factory=dict)
+    plan: str
 
 
 @dataclass(frozen=True)
-class Stepped:
-    """`step` updates of `steps` are made; `nats` per symbol smoothed over the last updates, `speed` in symbols/s."""
+class Progress:
+    """After an update: smoothed training loss in nats per symbol and bits per character, speed in symbols per second.
+
+    `fraction` of the budget lies in 0..1; `seconds_left` is None until it can be told.
+    """
 
     step: int
-    steps: int
+    fraction: float
     nats: float
+    bits: float
     speed: float
-    seconds_left: float
+    seconds_left: float | None = None
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """Validation `nats` per symbol; `improved` if it is the best so far."""
+    """After an evaluation: validation loss in nats per symbol and bits per character."""
 
     step: int
     nats: float
-    stderr: float
-    improved: bool
+    bits: float
+    is_best: bool
 
 
 @dataclass(frozen=True)
 class Sampled:
-    """A fresh sample of the model as it is."""
+    """A fresh text from the model."""
 
     step: int
     text: str
@@ -46,24 +48,22 @@ class Sampled:
 
 @dataclass(frozen=True)
 class Note:
-    """Something worth a line."""
+    """One line that people should read: a re-plan, a checkpoint left out, advice."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Finished:
-    """Training is over: `state` is finished, stopped early or interrupted; `commands` are what to do next."""
+    """Training has ended: state is "finished", "stopped early" or "interrupted"; then what to type next."""
 
     run: str
     state: str
     step: int
     seconds: float
     nats: float | None
-    stderr: float | None
-    protocol: str
-    advice: tuple[str, ...] = ()
-    commands: tuple[str, ...] = ()
+    bits: float | None
+    next_commands: tuple[str, ...] = ()
 
 
-Event = Started | Stepped | Evaluated | Sampled | Note | Finished
+Event: TypeAlias = Started | Progress | Evaluated | Sampled | Note | Finished

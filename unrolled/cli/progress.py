@@ -5,78 +5,14 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, Protocol, TextIO, TypeAlias
+from dataclasses import asdict
+from typing import IO, Any, Literal, Protocol, cast, runtime_checkable
 
-from unrolled.cli.terminal import is_terminal, printable, readable_time
+from unrolled.api.events import Evaluated, Event, Finished, Note, Progress, Sampled, Started
+from unrolled.cli.terminal import Stream, is_terminal, printable, readable_time
 
 PLAIN_SECONDS = 10.0
 JSON_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class Started:
-    """Training begins: the run's path, its system, and a line on the plan (sizes, data, budget)."""
-
-    run: str
-    system: str
-    plan: str
-
-
-@dataclass(frozen=True)
-class Progress:
-    """After an update: smoothed training loss in nats per symbol and bits per character, speed in symbols per second.
-
-    `fraction` of the budget lies in 0..1; `seconds_left` is None until it can be told.
-    """
-
-    step: int
-    fraction: float
-    nats: float
-    bits: float
-    speed: float
-    seconds_left: float | None = None
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """After an evaluation: validation loss in nats per symbol and bits per character."""
-
-    step: int
-    nats: float
-    bits: float
-    is_best: bool
-
-
-@dataclass(frozen=True)
-class Sampled:
-    """A fresh text from the model."""
-
-    step: int
-    text: str
-
-
-@dataclass(frozen=True)
-class Note:
-    """One line that people should read: a re-plan, a checkpoint left out, advice."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Finished:
-    """Training has ended: state is "finished", "stopped early" or "interrupted"; then what to type next."""
-
-    run: str
-    state: str
-    step: int
-    seconds: float
-    nats: float | None
-    bits: float | None
-    next_commands: tuple[str, ...] = ()
-
-
-Event: TypeAlias = Started | Progress | Evaluated | Sampled | Note | Finished
 
 
 class TrainingDisplay(Protocol):
@@ -95,7 +31,7 @@ class TrainingDisplay(Protocol):
         ...
 
 
-def open_display(form: Literal["auto", "quiet", "json"] = "auto", stream: TextIO | None = None) -> TrainingDisplay:
+def open_display(form: Literal["auto", "quiet", "json"] = "auto", stream: Stream | None = None) -> TrainingDisplay:
     """The display for a stream: a live bar where a person watches, plain lines elsewhere, or the form asked for."""
     stream = sys.stdout if stream is None else stream
     if form == "quiet":
@@ -108,7 +44,7 @@ def open_display(form: Literal["auto", "quiet", "json"] = "auto", stream: TextIO
 class QuietDisplay:
     """Nothing but the path of the run at the end."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: Stream) -> None:
         self.stream = stream
 
     def __enter__(self) -> "QuietDisplay":
@@ -140,7 +76,7 @@ class Seldom:
 class JsonDisplay:
     """One JSON object a line; progress at most once a second, everything else always."""
 
-    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, stream: Stream, clock: Callable[[], float] = time.monotonic) -> None:
         self.stream, self.due = stream, Seldom(JSON_SECONDS, clock)
 
     def __enter__(self) -> "JsonDisplay":
@@ -160,7 +96,7 @@ class JsonDisplay:
 class PlainDisplay:
     """Lines for a log; progress at most every ten seconds."""
 
-    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, stream: Stream, clock: Callable[[], float] = time.monotonic) -> None:
         self.stream, self.due = stream, Seldom(PLAIN_SECONDS, clock)
 
     def __enter__(self) -> "PlainDisplay":
@@ -178,12 +114,12 @@ class PlainDisplay:
 class BarDisplay:
     """A live bar at the bottom of the terminal, with everything else scrolling above it."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: Stream) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, TextColumn
         from rich.progress import Progress as Bar
 
-        self.console = Console(file=stream, highlight=False)
+        self.console = Console(file=cast(IO[str], stream), highlight=False)
         self.bar = Bar(
             TextColumn("{task.percentage:3.0f}%"),
             BarColumn(bar_width=None),

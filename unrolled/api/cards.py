@@ -1,0 +1,100 @@
+"""The words that go with a run: its card, and the commands to type next."""
+
+import math
+import shlex
+from dataclasses import fields
+from typing import Any
+
+from unrolled.data.encoded import Encoded
+from unrolled.store.configs import RunConfig
+from unrolled.store.folders import RunFolder
+from unrolled.systems import find_system
+from unrolled.training.evaluation import Score
+from unrolled.training.recipe import Recipe
+
+
+def card(name: str, config: RunConfig, score: Score, encoded: Encoded, bits: float) -> str:
+    """What a stranger should know of a run: data, figures, how to use it, licence."""
+    data, plan = config.data, config.training["plan"]
+    sources = "\n".join(f"- `{s['path']}`: {s['bytes']:,} bytes, sha256 `{s['sha256']}`" for s in data["sources"])
+    loss = "not measured" if not math.isfinite(score.nats) else (
+        f"{score.nats:.4f} nats per symbol ({score.nats * bits:.4f} bits per character), standard error "
+        f"{score.stderr:.4f}, over {score.predictions:,} predictions of the validation part, protocol {score.protocol!r}"
+    )  # fmt: skip
+    sizes = "\n".join(f"- {key}: {value}" for key, value in config.config.items())
+    return f"""# {name}
+
+A {config.system} model made by unrolled {config.unrolled}.
+
+## Data
+
+{sources}
+
+{data["characters"]:,} characters; split {data["split"]["rule"]}, {data["split"]["train"]:g} of it for training
+({len(encoded.train.symbols):,} training symbols, {len(encoded.validation.symbols):,} for validation).
+
+## Figures
+
+Validation loss: {loss}.
+Updates planned: {plan["steps"]:,}.
+
+## Sizes
+
+{sizes}
+
+## Use
+
+    unrolled generate {shlex.quote(name)}
+    unrolled evaluate {shlex.quote(name)}
+
+Made again by:
+
+    {repeat_command(config)}
+
+## Licence
+
+Not stated: the licence of this model follows from that of its data. Write it here before you share it.
+"""
+
+
+def repeat_command(config: RunConfig) -> str:
+    """The command that repeats a training update by update, whatever the speed of the machine."""
+    system = find_system(config.system)
+    words = ["unrolled", "train", *config.data["paths"], f"--system={config.system}", f"--seed={config.seed}"]
+    options = config.training["options"]
+    words += [f"--fields={name}" for name in options["fields"]]
+    if options["text_field"] != "text":
+        words.append(f"--text-field={options['text_field']}")
+    if options["split"] != 0.9:
+        words.append(f"--split={options['split']}")
+    if options["vocabulary_from"] != "train":
+        words.append(f"--vocabulary-from={options['vocabulary_from']}")
+    words += flags(system.Config, config.config)
+    recipe = {**config.training["recipe"], "steps": config.training["plan"]["steps"]}
+    words += flags(Recipe, recipe)
+    return shlex.join(words)
+
+
+def flags(kind: type, values: dict[str, Any]) -> list[str]:
+    """The options that say `values`, those that every run has by default left out."""
+    found = []
+    for item in fields(kind):
+        value = values.get(item.name)
+        if value is None or value == item.default or list(item.default if isinstance(item.default, tuple) else ()) == value:
+            continue
+        flag = item.name.replace("_", "-")
+        if isinstance(value, bool):
+            found.append(f"--{flag}" if value else f"--no-{flag}")
+        elif isinstance(value, (list, tuple)):
+            found += [f"--{flag}={part}" for part in value]
+        else:
+            found.append(f"--{flag}={value}")
+    return found
+
+
+def next_commands(folder: RunFolder, config: RunConfig, state: str) -> tuple[str, ...]:
+    """What to type after training."""
+    path = shlex.quote(str(folder.path))
+    if state == "interrupted":
+        return (f"unrolled train --resume {path}", f"unrolled generate {path}")
+    return (f"unrolled generate {path}", f"unrolled evaluate {path}", repeat_command(config))

@@ -1,0 +1,187 @@
+"""Everything that one training needs, made from data and settings or from a run folder."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unrolled import __version__
+from unrolled.api.run import Run, best_device
+from unrolled.codecs import codec_from_json, make_codec
+from unrolled.codecs.text import TextCodec
+from unrolled.core.draws import derived_seed
+from unrolled.core.errors import RunError, UsageError
+from unrolled.data.corpus import Corpus, SplitRule, open_corpus
+from unrolled.data.encoded import Encoded, encode_corpus
+from unrolled.data.fields import FieldTable, make_fields
+from unrolled.models.sequence import SequenceModel
+from unrolled.store.configs import RunConfig, from_json, to_json
+from unrolled.store.folders import RunFolder
+from unrolled.systems import find_system
+from unrolled.systems.system import Budget, Sampler, System
+from unrolled.training.recipe import Recipe
+
+NOMINAL_OPERATIONS = 1.5e13  # what two laptop cores do in three minutes: sizes follow from it where no minutes are given
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a training is told besides the settings of its system and recipe."""
+
+    system: str = "char-rnn"
+    """what to train: `unrolled systems` lists them"""
+    name: str | None = None
+    """name of the run (default: from the data and the system)"""
+    runs: Path = Path("runs")
+    """folder that holds the runs"""
+    minutes: float | None = None
+    """time budget, everything included (default: 3 where neither steps nor epochs are given)"""
+    epochs: float | None = None
+    """budget in readings of the training text"""
+    fields: tuple[str, ...] = ()
+    """field of the records to condition on, to be chosen when generating; may be repeated"""
+    text_field: str = "text"
+    """field of the records that holds the text"""
+    split: float = 0.9
+    """share of the corpus that trains; the rest validates"""
+    vocabulary_from: str = "train"
+    """text that the alphabet is made from: train, or all (also the validation part, as nanoGPT does)"""
+    seed: int = 0
+    """number that every random choice follows from"""
+    checkpoint_seconds: float = 30.0
+    """seconds between checkpoints"""
+
+
+@dataclass
+class Job:
+    """One training: where it is written, what is trained on what, and how."""
+
+    folder: RunFolder | None
+    options: Options
+    system: System
+    settings: Any
+    recipe: Recipe
+    corpus: Corpus
+    codec: TextCodec
+    fields: FieldTable
+    encoded: Encoded
+    model: SequenceModel
+    sampler: Sampler
+    parent: Run | None = None
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether minutes, and not steps, say when training ends."""
+        return self.options.minutes is not None
+
+    def config(self, command: Sequence[str], training: dict[str, Any]) -> RunConfig:
+        """What config.json holds."""
+        data = {
+            **self.corpus.facts(),
+            "records": self.corpus.is_records,
+            "paths": [str(source.path.resolve()) for source in self.corpus.sources],
+            "fields": self.fields.to_json(),
+            "unknown": self.encoded.unknown,
+        }
+        training = {"recipe": to_json(self.recipe), "options": to_json(self.options), **training}
+        return RunConfig(
+            self.system.name, to_json(self.settings), data, training, self.options.seed, tuple(command), unrolled=__version__
+        )
+
+
+def split_settings(system: System, settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings of a system's config and those of the recipe.
+
+    Raises: UsageError for a name that is neither.
+    """
+    own = {item.name for item in fields(system.Config)}
+    recipe = {item.name for item in fields(Recipe)}
+    for name in settings:
+        if name not in own | recipe:
+            raise UsageError(f"{system.name} has no setting {name!r}: it has {', '.join(sorted(own | recipe))}")
+    return {k: v for k, v in settings.items() if k in own}, {k: v for k, v in settings.items() if k not in own}
+
+
+def new_job(data: Sequence[str | Path], options: Options, settings: dict[str, Any], operations: float) -> Job:
+    """A training from scratch; `operations` is the budget in floating-point operations.
+
+    Raises: DataError or UsageError for data or settings that cannot be used.
+    """
+    system = find_system(options.system)
+    own, recipe_settings = split_settings(system, settings)
+    config = system.Config(**own)
+    corpus = open_corpus(data, fields=options.fields, text_field=options.text_field, split=SplitRule(options.split))
+    part = None if options.vocabulary_from == "all" else "train"
+    kind, vocabulary = system.codec(config)
+    codec = make_codec(kind, corpus.texts(part), vocabulary)
+    table = make_fields(corpus)
+    encoded = encode_corpus(corpus, codec, table)
+    budget = Budget(operations, len(encoded.train.symbols))
+    config = system.complete(config, budget)
+    recipe = replace(system.recipe(config, budget), **recipe_settings)
+    return assemble(options, system, config, recipe, corpus, codec, table, encoded)
+
+
+def continued_job(parent: Run, data: Sequence[str | Path], options: Options, settings: dict[str, Any]) -> Job:
+    """A training that starts from the weights of a run, on other data with the same symbols and fields."""
+    system = parent.system
+    own, recipe_settings = split_settings(system, settings)
+    if own:
+        raise UsageError(f"--from {parent.folder.name} keeps the sizes of that run: leave out {', '.join(own)}")
+    if options.fields and options.fields != parent.fields.names:
+        raise UsageError(f"run {parent.folder.name} is conditioned on {parent.fields.names or 'no fields'}: leave out --fields")
+    options = replace(options, system=system.name, fields=parent.fields.names)
+    corpus = open_corpus(data, fields=options.fields, text_field=options.text_field, split=SplitRule(options.split))
+    if corpus.is_records != parent.is_records:
+        kinds = {True: "records", False: "one long text"}
+        raise UsageError(f"run {parent.folder.name} learned {kinds[parent.is_records]}, this is {kinds[corpus.is_records]}")
+    config = from_json(system.Config, parent.config.config, "config.json")
+    encoded = encode_corpus(corpus, parent.codec, parent.fields)
+    gentle = {"learning_rate": 0.3, "matrix_rate": 0.3}
+    recipe = system.recipe(config, Budget(NOMINAL_OPERATIONS, len(encoded.train.symbols)))
+    recipe = replace(recipe, **{name: getattr(recipe, name) * share for name, share in gentle.items()})
+    job = assemble(
+        options, system, config, replace(recipe, **recipe_settings), corpus, parent.codec, parent.fields, encoded
+    )
+    job.model.load_state_dict(parent.model.state_dict())
+    job.parent = parent
+    return job
+
+
+def resumed_job(folder: RunFolder) -> tuple[Job, RunConfig]:
+    """The training that a run folder describes, as it was when it began."""
+    config = folder.config()
+    source = str(folder.path / "config.json")
+    system = find_system(config.system)
+    try:
+        options = from_json(Options, config.training["options"], source)
+        recipe = from_json(Recipe, config.training["recipe"], source)
+        paths, fingerprint = config.data["paths"], config.data["fingerprint"]
+        table = FieldTable.from_json(config.data["fields"])
+    except (KeyError, TypeError) as problem:
+        raise RunError(f"{source}: lacks {problem}, so the training cannot go on: restore the file from a copy") from None
+    corpus = open_corpus(paths, fields=options.fields, text_field=options.text_field, split=SplitRule(options.split))
+    if corpus.fingerprint() != fingerprint:
+        raise RunError(f"the data of run {folder.name} has changed: train anew, or go on with `train DATA --from {folder.name}`")
+    codec = codec_from_json(folder.codec())
+    settings = from_json(system.Config, config.config, source)
+    encoded = encode_corpus(corpus, codec, table)
+    job = assemble(options, system, settings, recipe, corpus, codec, table, encoded)
+    job.folder = folder
+    return job, config
+
+
+def assemble(
+    options: Options, system: System, settings: Any, recipe: Recipe, corpus: Corpus, codec: TextCodec,
+    table: FieldTable, encoded: Encoded,
+) -> Job:  # fmt: skip
+    """Build the model, its weights drawn from the seed, and the sampler."""
+    sampler = system.batches(settings, encoded.train, recipe, options.seed)
+    torch.manual_seed(derived_seed(options.seed))
+    model = system.build(settings, codec, table.sizes)
+    model.to(best_device())
+    return Job(None, options, system, settings, recipe, corpus, codec, table, encoded, model, sampler)
+
+

@@ -1,0 +1,76 @@
+"""A budget of minutes turned into a number of updates, once, and again at a checkpoint when the machine's speed changes."""
+
+import copy
+import statistics
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from unrolled.systems.system import Sampler
+from unrolled.training import progress as progresses
+from unrolled.training.loop import train
+from unrolled.training.recipe import Recipe
+
+TOLERANCE = 0.03  # share of the budget by which the end may be off before the number of updates changes
+
+
+def machine_rate(seconds: float = 0.3) -> float:
+    """Floating-point operations per second of float32 matrix products on this machine."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    size = 512 if device.type == "cpu" else 4096
+    left, right = torch.ones(size, size, device=device), torch.ones(size, size, device=device)
+    count, began = 0, time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        left @ right
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        count += 1
+    return 2 * size**3 * count / (time.perf_counter() - began)
+
+
+def measure_update(model: nn.Module, sampler: Sampler, recipe: Recipe, seed: int, seconds: float = 2.0) -> float:
+    """Median seconds of one update, from updates of a copy of the model."""
+    trial = copy.deepcopy(model)
+    updates = train(trial, sampler, recipe, progresses.begin(trial, recipe), seed=seed)
+    times, began = [], time.perf_counter()
+    for update in updates:
+        times.append(update.seconds)
+        if time.perf_counter() - began >= seconds and len(times) >= 3:
+            break
+    return statistics.median(times[1:] or times)
+
+
+@dataclass
+class Pace:
+    """A time budget of `seconds` for a run of which `earlier` were spent in sittings before this one.
+
+    `closing` are the seconds that the end of the run will take. `revisions` tell when the number of updates changed.
+    """
+
+    seconds: float | None
+    began: float
+    earlier: float = 0.0
+    closing: float = 1.0
+    revisions: list[dict[str, Any]] = field(default_factory=list)
+
+    def elapsed(self) -> float:
+        """Seconds spent on the run so far."""
+        return self.earlier + time.monotonic() - self.began
+
+    def updates(self, update_seconds: float, overhead: float) -> int:
+        """How many updates fit into what is left, when evaluations and checkpoints take `overhead` seconds in all."""
+        assert self.seconds is not None
+        return max(1, int((self.seconds - self.elapsed() - self.closing - overhead) / update_seconds))
+
+    def revise(self, step: int, steps: int, update_seconds: float, overhead: float) -> int:
+        """The number of updates in all that now keeps to the budget: `steps`, unless that is off by too much."""
+        if self.seconds is None:
+            return steps
+        fitting = step + self.updates(update_seconds, overhead)
+        if abs(fitting - steps) * update_seconds <= TOLERANCE * self.seconds:
+            return steps
+        self.revisions.append({"step": step, "from": steps, "to": fitting})
+        return fitting

@@ -1,0 +1,225 @@
+"""One training in its run folder: evaluates, keeps the best weights, saves checkpoints, keeps to its time budget."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from unrolled.api.cards import card, next_commands
+from unrolled.api.events import Evaluated, Event, Finished, Note, Progress, Sampled, Started
+from unrolled.api.job import Job
+from unrolled.api.pace import Pace, measure_update
+from unrolled.api.run import Request, Run, load_weights
+from unrolled.api.validation import FINAL, Validation
+from unrolled.core.errors import RunError, TrainingError
+from unrolled.store.configs import RunConfig
+from unrolled.store.recorder import Recorder
+from unrolled.store.records import Metric
+from unrolled.training import progress as progresses
+from unrolled.training.checkpoints import latest_checkpoint, pack_tensors, prune
+from unrolled.training.evaluation import Score
+from unrolled.training.loop import Update, train
+
+EVALUATIONS = 12  # in one run, unless the recipe says how often
+PATIENCE = 5  # evaluations without a new best after which training stops, unless the recipe says otherwise
+SHOW_SECONDS, WRITE_SECONDS = 0.2, 2.0  # between updates that are shown, and that are written down
+SAMPLE_LENGTH = 160
+
+
+class Session:
+    """Trains one job; `interrupted` is asked between updates."""
+
+    def __init__(
+        self, job: Job, observe: Callable[[Event], None], began: float, interrupted: Callable[[], bool]
+    ) -> None:
+        assert job.folder is not None
+        self.job, self.folder, self.observe, self.interrupted = job, job.folder, observe, interrupted
+        minutes = job.options.minutes
+        self.pace = Pace(None if minutes is None else minutes * 60, began)
+        self.validation = Validation(
+            job.encoded.validation, job.recipe.length, job.model.position_limit, job.recipe.precision
+        )
+        lengths = job.codec.byte_lengths()
+        self.bits = bits_per_character(job, lengths)
+        self.command: tuple[str, ...] = ()
+        self.best: Score | None = None
+        self.loss: float | None = None
+        self.update_seconds = 0.0
+
+    def open(self, command: Sequence[str]) -> None:
+        """Plan a new training and write down what it is; from here on the run can be used and resumed."""
+        job, self.command = self.job, tuple(command)
+        self.progress = progresses.begin(job.model, job.recipe)
+        first = self.validation.score(job.model)
+        steps = job.recipe.steps
+        if self.pace.seconds is not None:
+            self.pace.closing += self.validation.final_seconds()
+            self.update_seconds = measure_update(job.model, job.sampler, job.recipe, job.options.seed)
+            steps = self.pace.updates(self.update_seconds, EVALUATIONS * self.validation.seconds)
+        elif job.options.epochs is not None:
+            steps = max(1, round(job.options.epochs * job.sampler.steps_per_epoch))
+        cadence = job.recipe.evaluate_every or max(1, math.ceil(steps / EVALUATIONS))
+        job.recipe = replace(job.recipe, steps=steps, evaluate_every=cadence)
+        self.progress.steps = steps
+        self.folder.write_config(self.config())
+        self.publish(first)
+        self.save()
+
+    def reopen(self, config: RunConfig) -> bool:
+        """Go on where the newest good checkpoint is; false if there is nothing left to do."""
+        checkpoint, notes = latest_checkpoint(self.folder.checkpoints)
+        for note in notes:
+            self.observe(Note(note))
+        if checkpoint is None:
+            raise RunError(f"run {self.folder.name} has no good checkpoint: train it anew under another --name")
+        self.progress = progresses.resume(checkpoint, self.job.model, self.job.recipe, self.job.sampler.batch(0))
+        extra = checkpoint.scalars.get("extra", {})
+        self.pace.earlier, self.pace.revisions = float(extra["elapsed"]), list(extra["revisions"])
+        self.command = config.command
+        return self.progress.step < self.progress.steps and not extra.get("over", False)
+
+    def config(self) -> RunConfig:
+        """What config.json holds by now."""
+        plan = {"steps": self.progress.steps, "revisions": self.pace.revisions, "update_seconds": self.update_seconds}
+        return self.job.config(self.command, {"plan": plan})
+
+    def run(self) -> None:
+        """Train to the end of the budget, of patience or of the user's, and leave the best weights behind."""
+        self.announce()
+        with Recorder(self.folder, self.job.options.runs, lambda text: self.observe(Note(text))) as self.recorder:
+            self.write("state", state="training")
+            try:
+                state = self.updates()
+            except TrainingError:
+                self.write("state", state="failed")
+                raise
+            self.finish(state)
+
+    def updates(self) -> str:
+        """Make updates; the state in which training ends."""
+        job, progress = self.job, self.progress
+        recipe = job.recipe if job.recipe.patience else replace(job.recipe, patience=PATIENCE)
+        began = saved = shown = written = time.monotonic()
+        first, judging = progress.step, self.validation.score if self.validation.is_possible else None
+        for update in train(job.model, job.sampler, recipe, progress, seed=job.options.seed, evaluate=judging):
+            self.loss = update.loss if self.loss is None else self.loss + 0.05 * (update.loss - self.loss)
+            now = time.monotonic()
+            if now - shown >= SHOW_SECONDS:
+                self.show(update, (now - began) / (progress.step - first))
+                shown = now
+            if now - written >= WRITE_SECONDS:
+                self.write("train", nats=self.loss, norm=update.norm, rate=update.rate)
+                written = now
+            if update.score is not None:
+                self.judged(update.score, update.improved)
+            if now - saved >= job.options.checkpoint_seconds:
+                self.replan((now - began) / (progress.step - first))
+                self.save()
+                saved = time.monotonic()
+            if self.interrupted():
+                return "interrupted"
+        return "finished" if progress.step >= progress.steps else "stopped early"
+
+    def show(self, update: Update, seconds: float) -> None:
+        """Tell where training is; one update has taken `seconds` on average, evaluations included."""
+        assert self.loss is not None
+        left = (self.progress.steps - update.step) * seconds
+        fraction = update.step / self.progress.steps
+        speed = update.symbols / update.seconds
+        self.observe(Progress(update.step, fraction, self.loss, self.loss * self.bits, speed, left))
+
+    def judged(self, score: Score, improved: bool) -> None:
+        """Tell and write down an evaluation; the best weights become the run's."""
+        step = self.progress.step
+        self.write("validation", nats=score.nats, stderr=score.stderr, protocol=score.protocol)
+        self.observe(Evaluated(step, score.nats, score.nats * self.bits, improved))
+        if improved:
+            self.publish(score)
+        if not improved or step < self.progress.steps:
+            self.observe(Sampled(step, self.specimen()))
+
+    def specimen(self) -> str:
+        """A short sample of the model as it is."""
+        job = self.job
+        run = Run(self.folder, self.config(), job.system, job.codec, job.fields, job.model.eval())
+        request = Request(length=SAMPLE_LENGTH, seed=job.options.seed, stream=self.progress.step)
+        return "".join(piece.text for piece in run.stream(request))
+
+    def replan(self, seconds: float) -> None:
+        """Change the number of updates if the time budget would be missed; `seconds` as measured so far."""
+        before, step = self.progress.steps, self.progress.step
+        steps = self.pace.revise(step, before, seconds, 0.0)
+        if steps != before:
+            self.progress.steps = steps
+            self.folder.write_config(self.config())
+            self.observe(Note(f"this machine's speed has changed: {steps} updates in all instead of {before}"))
+
+    def save(self, over: bool = False) -> None:
+        """Make a checkpoint, and drop all but the newest two; `over` says that nothing is left to do."""
+        extra = {"elapsed": self.pace.elapsed(), "revisions": self.pace.revisions, "over": over}
+        progresses.save(self.folder.checkpoints, self.job.model, self.progress, extra)
+        prune(self.folder.checkpoints)
+
+    def publish(self, score: Score) -> None:
+        """Make the present weights those of the run."""
+        content = pack_tensors(dict(self.job.model.state_dict()))
+        config = self.config()
+        text = card(self.folder.name, config, score, self.job.encoded, self.bits)
+        self.folder.publish(lambda path: path.write_bytes(content), config, self.job.codec.to_json(), text)
+
+    def announce(self) -> None:
+        """Tell what is about to be trained."""
+        job = self.job
+        parameters = sum(p.numel() for p in job.model.parameters())
+        sizes = ", ".join(f"{name} {value}" for name, value in asdict(job.settings).items() if type(value) in (int, float))
+        plan = (
+            f"{parameters:,} parameters ({sizes}), {len(job.encoded.train.symbols):,} symbols to learn from, "
+            f"{self.progress.steps:,} updates of {job.recipe.rows} x {job.recipe.length}"
+        )
+        self.observe(Started(str(self.folder.path), job.system.name, plan))
+        for part, counts in job.encoded.unknown.items():
+            if counts:
+                shown = ", ".join(f"{symbol!r} {count}" for symbol, count in list(counts.items())[:5])
+                self.observe(Note(f"{sum(counts.values())} unknown symbols in the {part} part are mapped: {shown}"))
+
+    def finish(self, state: str) -> None:
+        """Save where training is, score the best weights, and tell what to do next."""
+        self.save(over=state != "interrupted")
+        score = None
+        if state != "interrupted":
+            load_weights(self.job.model, self.folder.model)
+            score = self.validation.score(self.job.model, FINAL)
+            self.publish(score)
+        nats = score.nats if score and math.isfinite(score.nats) else None
+        self.write("state", state=state, nats=nats, protocol=self.validation.protocol)
+        for line in self.advice():
+            self.observe(Note(line))
+        self.observe(
+            Finished(
+                str(self.folder.path), state, self.progress.step, self.pace.elapsed(), nats,
+                None if nats is None else nats * self.bits, next_commands(self.folder, self.config(), state),
+            )
+        )  # fmt: skip
+
+    def advice(self) -> list[str]:
+        """Plain advice from the course of the losses."""
+        return []
+
+    def write(self, kind: str, **values: Any) -> None:
+        """Write a metric down; numbers that are not finite become null."""
+        finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
+        self.recorder.metric(Metric(self.progress.step, kind, finite))
+
+
+def bits_per_character(job: Job, lengths: Any) -> float:
+    """What nats per symbol are multiplied by to give bits per character of the validation text."""
+    part = job.encoded.validation if len(job.encoded.validation.symbols) > 1 else job.encoded.train
+    counts = job.corpus.facts()
+    characters = counts.get("validation_characters") if part is job.encoded.validation else None
+    symbols = len(part.symbols)
+    if not characters:
+        characters = counts["characters"] * symbols / (len(job.encoded.train.symbols) + len(job.encoded.validation.symbols))
+    return symbols / characters / math.log(2)
+
+

@@ -1,0 +1,119 @@
+"""Training from data to a run folder: new, continued on other data, or resumed."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from unrolled.api.events import Event
+from unrolled.api.job import NOMINAL_OPERATIONS, Job, Options, continued_job, new_job, resumed_job
+from unrolled.api.pace import machine_rate
+from unrolled.api.run import Run, load
+from unrolled.api.session import Session
+from unrolled.core.errors import RunError, UsageError
+from unrolled.store.folders import create_run, find_run
+
+DEFAULT_MINUTES = 3.0
+
+
+def ignore(event: Event) -> None:
+    """Watch nothing."""
+
+
+def train(
+    data: str | Path | Sequence[str | Path] = (),
+    *,
+    resume: str | Path | None = None,
+    from_run: str | Path | None = None,
+    observe: Callable[[Event], None] = ignore,
+    command: Sequence[str] = (),
+    started: float | None = None,
+    **settings: Any,
+) -> Run:
+    """Train on `data`, and give the finished (or, after Ctrl-C, the interrupted) run.
+
+    `settings` are those of `Options`, of the system and of its recipe; `resume` goes on with an unfinished run,
+    `from_run` starts from a finished one. `started` is the `time.monotonic()` at which a time budget began.
+    Raises: UnrolledError, whose message says what to mend.
+    """
+    began = time.monotonic() if started is None else started
+    paths = [data] if isinstance(data, (str, Path)) else list(data)
+    known = {item.name for item in fields(Options)}
+    options = Options(**{name: value for name, value in settings.items() if name in known})
+    options = replace(options, runs=Path(options.runs))
+    rest = {name: value for name, value in settings.items() if name not in known}
+    if resume is not None:
+        if paths or rest:
+            raise UsageError("resume goes on with the data and settings of its run: leave out everything else")
+        return resumed(resume, options, observe, began)
+    if not paths:
+        raise UsageError("no data to train on: name files or folders, as in `unrolled train book.txt`")
+    options = budgeted(options, rest)
+    operations = machine_rate() * options.minutes * 60 if options.minutes else NOMINAL_OPERATIONS
+    if from_run is None:
+        job = new_job(paths, options, rest, operations)
+    else:
+        job = continued_job(load(from_run, runs=options.runs), paths, options, rest)
+    return begun(job, paths, command, observe, began)
+
+
+def budgeted(options: Options, settings: dict[str, Any]) -> Options:
+    """Options with exactly one budget.
+
+    Raises: UsageError for several, or for one that is not above 0.
+    """
+    given = {"minutes": options.minutes, "epochs": options.epochs, "steps": settings.get("steps")}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if len(chosen) > 1:
+        raise UsageError(f"{' and '.join(chosen)} are both given: choose one budget")
+    for name, value in chosen.items():
+        if value <= 0:
+            raise UsageError(f"{name} is {value}: give a budget above 0")
+    return options if chosen else replace(options, minutes=DEFAULT_MINUTES)
+
+
+def begun(job: Job, paths: Sequence[str | Path], command: Sequence[str], observe: Callable[[Event], None], began: float) -> Run:
+    """Create the run folder of a new job and train."""
+    folder = create_run(job.options.runs, job.options.name, job.system.name, str(paths[0]))
+    job.folder = folder
+    with folder.lock(), interruptible() as interrupted:
+        session = Session(job, observe, began, interrupted)
+        session.open(command)
+        session.run()
+    return load(folder.path)
+
+
+def resumed(name: str | Path, options: Options, observe: Callable[[Event], None], began: float) -> Run:
+    """Go on with a run from its newest good checkpoint."""
+    folder = find_run(name, options.runs)
+    with folder.lock(), interruptible() as interrupted:
+        job, config = resumed_job(folder)
+        session = Session(job, observe, began, interrupted)
+        if not session.reopen(config):
+            raise RunError(f"run {folder.name} is finished: go on with it by `unrolled train DATA --from {folder.name}`")
+        session.run()
+    return load(folder.path)
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C is noted and acted on between updates; a second one stops at once."""
+    asked = threading.Event()
+
+    def note(number: int, frame: Any) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,90 @@
+"""`unrolled generate [RUN]`: let a run write."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from unrolled.cli.arguments import option, parse, positional
+from unrolled.cli.terminal import printable, say
+
+DESCRIPTION = """
+Let a run write; without a name, the newest run does.
+
+  unrolled generate poems-char-rnn-1 --prompt "O " --length 300 --temperature 0.8
+  unrolled generate poems-char-rnn-1 --where author=Dickinson --samples 3
+"""
+
+
+@dataclass(frozen=True)
+class Command:
+    """What to write."""
+
+    run: str | None = positional(default=None)
+    """name or path of a run"""
+    prompt: str = ""
+    """text to go on from"""
+    length: int = option("-n", default=500)
+    """most symbols to draw"""
+    samples: int = 1
+    """samples to write, each as it would be alone"""
+    seed: int = 0
+    """number that every draw follows from"""
+    stream: int = 0
+    """number of the first sample; sample n of a seed is always the same"""
+    where: dict[str, str] = option(default_factory=dict, metavar="FIELD=VALUE")
+    """condition on a field of the records; may be repeated"""
+    runs: Path = Path("runs")
+    """folder that holds the runs"""
+    json: bool = False
+    """print one JSON object per sample"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Generate and show."""
+    from unrolled.generation.rules import Rules
+
+    command, rules = parse("generate", DESCRIPTION, arguments, Command, Rules).values
+    from unrolled.api.run import Request, load, newest_run
+
+    run = load(command.run or newest_run(command.runs), runs=command.runs)
+    request = Request(command.prompt, command.length, command.seed, command.stream, command.where, rules.validate())
+    if command.json or command.samples > 1:
+        found = run.many(request, command.samples, note=lambda text: say(text, sys.stderr))
+        for sample in found:
+            show(sample, command.json)
+    else:
+        stream(run, request)
+    return 0
+
+
+def stream(run: Any, request: Any) -> None:
+    """Show one sample while it is drawn, then write it down."""
+    sys.stdout.write(printable(request.prompt))
+    drawn = []
+    try:
+        for piece in run.stream(request, note=lambda text: say(text, sys.stderr)):
+            drawn.append(piece)
+            sys.stdout.write(printable(piece.text))
+            sys.stdout.flush()
+    finally:
+        sys.stdout.write("\n")
+    sample = run.keep(request, drawn)
+    say(describe(run, sample), sys.stderr)
+
+
+def describe(run: Any, sample: Any) -> str:
+    """What made a sample."""
+    settings = ", ".join(f"{name} {value:g}" for name, value in sample.settings.items())
+    where = "".join(f", {name}={value}" for name, value in sample.where.items())
+    return f"— {run.folder.name}, sample {sample.id}: seed {sample.seed}, stream {sample.stream}, {settings}{where}"
+
+
+def show(sample: Any, as_json: bool) -> None:
+    """One finished sample."""
+    if as_json:
+        sys.stdout.write(json.dumps(asdict(sample), ensure_ascii=False) + "\n")
+        return
+    sys.stdout.write(f"--- sample {sample.id} (stream {sample.stream})\n{printable(sample.text)}\n\n")

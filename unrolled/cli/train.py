@@ -1,0 +1,78 @@
+"""`unrolled train DATA ...`: learn a model, or go on with one."""
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unrolled.cli.arguments import option, parse, peek, positional
+from unrolled.cli.progress import open_display
+
+DESCRIPTION = """
+Learn a model of text from files, folders or globs of .txt, .md, source code, .csv, .tsv or .jsonl, also .gz.
+
+  unrolled train book.txt
+  unrolled train poems.jsonl --fields author --minutes 10
+  unrolled train --resume book-char-rnn-1
+"""
+
+
+@dataclass(frozen=True)
+class Command:
+    """What to train on and what to show."""
+
+    data: tuple[Path, ...] = positional(default=())
+    """files, folders or globs"""
+    resume: str | None = None
+    """go on with an unfinished run"""
+    from_run: str | None = option("--from", default=None, metavar="RUN")
+    """start from the weights of a run, on new data"""
+    quiet: bool = False
+    """show nothing but the run's path at the end"""
+    json: bool = False
+    """show events as one JSON object a line"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Train, showing progress; 130 after Ctrl-C."""
+    started = time.monotonic() - process_age()
+    from unrolled.api import train
+    from unrolled.api.job import Options
+    from unrolled.systems import find_system
+
+    system = find_system(peek(arguments, "--system", Options.system))
+    parsed = parse("train", DESCRIPTION, arguments, Command, Options, system.Config, recipe_of(system))
+    command, options, config, recipe = parsed.values
+    settings = {
+        name: getattr(values, name)
+        for values in (options, config, recipe)
+        for name in (item.name for item in dataclasses.fields(values))
+        if name in parsed.given
+    }
+    form = "json" if command.json else "quiet" if command.quiet else "auto"
+    with open_display(form) as display:
+        run = train(
+            command.data, resume=command.resume, from_run=command.from_run, observe=display.show,
+            command=("unrolled", "train", *arguments), started=started, **settings,
+        )  # fmt: skip
+    return 0
+
+
+def recipe_of(system: Any) -> type:
+    """The recipe as this system has it, so that `--help` shows its own defaults."""
+    from unrolled.systems.system import Budget
+    from unrolled.training.recipe import Recipe
+
+    usual = system.recipe(system.complete(system.Config(), Budget(1.0, 1)), Budget(1.0, 1))
+    changed = [
+        (item.name, item.type, dataclasses.field(default=getattr(usual, item.name)))
+        for item in dataclasses.fields(Recipe)
+    ]
+    return dataclasses.make_dataclass("Recipe", changed, bases=(Recipe,), frozen=True)
+
+
+def process_age() -> float:
+    """Seconds since this process began, so that a time budget counts the imports too."""
+    return time.process_time()
