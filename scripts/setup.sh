@@ -39,7 +39,6 @@ choose_python() {
 fingerprint() {
   {
     cat pyproject.toml constraints.txt scripts/setup.sh
-    pwd
     "$python" -c 'import sys; print(sys.version)' 2>/dev/null || true
   } | cksum
 }
@@ -123,4 +122,4 @@ intact || make_environment
 echo $$ >.venv/installing
 install_all
 fingerprint >"$ready"
-rm .venv/installing
+rm -f .venv/installing .venv/report.json
