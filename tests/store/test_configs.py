@@ -56,7 +56,7 @@ def test_whole_numbers_stand_for_numbers_but_not_the_reverse() -> None:
     ],
 )
 def test_wrong_settings_are_named(data: dict[str, Any], message: str) -> None:
-    with pytest.raises(RunError, match="config.json") as problem:
+    with pytest.raises(RunError, match=r"config\.json") as problem:
         from_json(Config, data, "config.json")
     assert message in str(problem.value)
 

@@ -143,9 +143,7 @@ def test_migrations_are_applied_once_in_order(
     assert asides(runs) == []
 
 
-def test_a_migration_that_fails_changes_nothing(
-    filled: RunFolder, runs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_migration_that_fails_changes_nothing(filled: RunFolder, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(connection: sqlite3.Connection) -> None:
         connection.execute("DELETE FROM samples")
         raise KeyboardInterrupt
@@ -185,9 +183,7 @@ def test_a_locked_database_costs_one_line_and_no_row(filled: RunFolder, runs: Pa
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_database_that_gets_locked_in_the_middle_costs_no_row(
-    filled: RunFolder, runs: Path, said: list[str]
-) -> None:
+def test_a_database_that_gets_locked_in_the_middle_costs_no_row(filled: RunFolder, runs: Path, said: list[str]) -> None:
     with Recorder(filled, runs, said.append) as recorder:
         recorder.samples([sample(3)])
         blocker = sqlite3.connect(runs / FILE, isolation_level=None)
@@ -241,9 +237,7 @@ def test_folders_decide(filled: RunFolder, runs: Path, said: list[str]) -> None:
     assert said == []
 
 
-def test_damaged_lines_are_counted_once_and_the_rest_is_kept(
-    filled: RunFolder, runs: Path, said: list[str]
-) -> None:
+def test_damaged_lines_are_counted_once_and_the_rest_is_kept(filled: RunFolder, runs: Path, said: list[str]) -> None:
     path = filled.path / "samples.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
     bad = [b"garbage\n", b'{"seed": 1}\n', lines[0].replace(b'"stream":0', b'"stream":' + b"9" * 30)]

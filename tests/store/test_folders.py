@@ -51,7 +51,9 @@ def test_a_folder_left_by_a_killed_start_is_taken_over(runs: Path) -> None:
     assert create_run(runs, "x", "char-rnn").name == "x"
 
 
-@pytest.mark.parametrize(("code", "error"), [(errno.EROFS, RunError), (errno.EACCES, RunError), (errno.ENOSPC, OSError)])
+@pytest.mark.parametrize(
+    ("code", "error"), [(errno.EROFS, RunError), (errno.EACCES, RunError), (errno.ENOSPC, OSError)]
+)
 def test_folders_that_cannot_be_written(runs: Path, monkeypatch: pytest.MonkeyPatch, code: int, error: Any) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError(code, os.strerror(code), str(runs))
@@ -249,7 +251,10 @@ def test_two_trainings_of_one_name_at_once(runs: Path) -> None:
         try:
             assert first.stdout is not None
             assert first.stdout.readline() == "locked\n"
-            for attempt in (lambda: create_run(runs, "x", "char-rnn"), lambda: RunFolder(runs / "x").lock().__enter__()):
+            for attempt in (
+                lambda: create_run(runs, "x", "char-rnn"),
+                lambda: RunFolder(runs / "x").lock().__enter__(),
+            ):
                 with pytest.raises(RunError, match=f"trained by process {first.pid}: .*--name"):
                     attempt()
             with pytest.raises(RunError, match=str(first.pid)):

@@ -29,7 +29,7 @@ def test_the_command_has_everything() -> None:
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
-@pytest.mark.parametrize("prompt", ["", "-x", "it's", "$HOME `x` \"", "a\nb\tc\\", "\x1b[31m\u202e é 😀", "\r\x85'"])
+@pytest.mark.parametrize("prompt", ["", "-x", "it's", '$HOME `x` "', "a\nb\tc\\", "\x1b[31m\u202e é 😀", "\r\x85'"])
 def test_prompts_survive_the_shell_on_one_line(prompt: str) -> None:
     sample = Sample("ab", 1, 0, {}, "torch", prompt, "", 0, {"mood": prompt})
     command = sample.command("one")

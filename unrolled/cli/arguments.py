@@ -44,27 +44,31 @@ def parse(command: str, description: str | None, arguments: Sequence[str], *kind
 
     Raises: UsageError, in one line; SystemExit(0) after `--help`.
     """
-    words = list(arguments)
-    wants_help = any(word in ("-h", "--help") for word in words)
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    options, plain = list(arguments[:end]), list(arguments[end + 1 :])
+    wants_help = "-h" in options or "--help" in options
     parser = _Parser(
         prog=f"unrolled {command}",
         description=inspect.cleandoc(description or ""),
         allow_abbrev=False,
         formatter_class=_Formatter,
     )
+    places: list[tuple[Field[Any], Any]] = []
     for number, kind in enumerate(kinds):
-        title = (kind.__doc__ or "").partition("\n")[0].rstrip(".")
+        title = _title(kind)
         group = parser if number == 0 or not title else parser.add_argument_group(title)
         help_texts = field_docs(kind) if wants_help else {}
+        hints = get_type_hints(kind)
         for item in fields(kind):
-            _add(group, item, get_type_hints(kind)[item.name], help_texts.get(item.name, ""))
-    places = [item.name.upper() for kind in kinds for item in fields(kind) if item.metadata.get("positional")]
-    parser.usage = " ".join(["%(prog)s", *places, "[options]"])
-    parser.refuse_unknown(words)
-    found, rest = parser.parse_known_intermixed_args(words)
-    if rest:
-        parser.error(f"unexpected {rest[0]!r}")
-    typed = {name: value for name, value in vars(found).items() if value is not None and value != []}
+            is_place = bool(item.metadata.get("positional"))
+            if is_place:
+                places.append((item, hints[item.name]))
+            if wants_help or not is_place:
+                _add(group, item, hints[item.name], help_texts.get(item.name, ""))
+    parser.usage = " ".join(["%(prog)s", *(_place(item) for item, _ in places), "[options]"])
+    parser.refuse_unknown(options)
+    found, words = parser.parse_known_args(options)
+    typed = {**vars(found), **_fill(parser, places, words, plain)}
     return Parsed(tuple(_build(kind, typed) for kind in kinds), frozenset(typed))
 
 
@@ -118,21 +122,49 @@ def _add(parser: Any, item: Field[Any], hint: Any, text: str) -> None:
     """One field as an argument."""
     hint, many = _element(hint)
     details: dict[str, Any] = {"help": _help(item, text), "default": argparse.SUPPRESS}
-    required = item.default is MISSING and item.default_factory is MISSING
+    if item.metadata.get("positional"):
+        parser.add_argument(item.name, metavar=_place(item), nargs="?", **details)
+        return
     if hint is bool:
         details["action"] = argparse.BooleanOptionalAction
     else:
-        details["type"] = _reader(hint)
-        details["metavar"] = item.metadata.get("metavar") or _metavar(hint)
-    if item.metadata.get("positional"):
-        details["nargs"] = ("+" if required else "*") if many else (None if required else "?")
-        details["metavar"] = item.metadata.get("metavar") or item.name.replace("_", "-").upper()
-        parser.add_argument(item.name, **details)
-        return
+        details |= {"type": _reader(hint), "metavar": item.metadata.get("metavar") or _metavar(hint)}
     if many:
         details["action"] = "append"
     flag = "--" + item.name.replace("_", "-")
-    parser.add_argument(*item.metadata.get("short", ()), flag, dest=item.name, required=required, **details)
+    parser.add_argument(*item.metadata.get("short", ()), flag, dest=item.name, required=_required(item), **details)
+
+
+def _fill(
+    parser: "_Parser", places: list[tuple[Field[Any], Any]], words: list[str], plain: list[str]
+) -> dict[str, Any]:
+    """The words that are no options as the values of the positional fields, of which the last may take many."""
+    for word in words:
+        if word.startswith("-") and word != "-":
+            parser.error(f"unknown option {word}")
+    waiting, filled = words + plain, {}
+    for item, hint in places:
+        element, many = _element(hint)
+        taken, waiting = (waiting, []) if many else (waiting[:1], waiting[1:])
+        if not taken and _required(item):
+            parser.error(f"missing: {_place(item)}")
+        try:
+            values = [_reader(element)(word) for word in taken]
+        except argparse.ArgumentTypeError as problem:
+            parser.error(f"{_place(item)}: {problem}")
+        if taken:
+            filled[item.name] = values if many else values[0]
+    if waiting:
+        parser.error(f"unexpected {waiting[0]!r}")
+    return filled
+
+
+def _required(item: Field[Any]) -> bool:
+    return item.default is MISSING and item.default_factory is MISSING
+
+
+def _place(item: Field[Any]) -> str:
+    return item.metadata.get("metavar") or item.name.replace("_", "-").upper()
 
 
 def _element(hint: Any) -> tuple[Any, bool]:
@@ -194,6 +226,15 @@ def _gather(hint: Any, value: Any) -> Any:
     if not isinstance(value, list):
         return value
     return dict(value) if get_origin(_element(hint)[0]) is dict else tuple(value)
+
+
+def _title(kind: type) -> str:
+    """The first sentence of a dataclass or of the nearest base that has one."""
+    for base in kind.__mro__[:-1]:
+        text = base.__dict__.get("__doc__") or ""
+        if text and not text.startswith(f"{base.__name__}("):  # which is what dataclasses write of themselves
+            return text.partition("\n")[0].rstrip(".")
+    return ""
 
 
 def _is_text(node: ast.stmt) -> bool:

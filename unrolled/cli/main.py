@@ -93,7 +93,7 @@ def _help() -> str:
         [
             "usage: unrolled COMMAND ...",
             "",
-            "Point it at your data and get a sequence model that you can train, steer and keep.",
+            "Point it at your data: get a sequence model to train, steer and keep.",
             "",
             "  unrolled train book.txt      then      unrolled generate",
             "",

@@ -1,4 +1,4 @@
-"""What a training shows while it runs: a stream of events, and four ways to show them."""
+"""Four ways to show the events of a training."""
 
 import json
 import math
@@ -15,6 +15,7 @@ PLAIN_SECONDS = 10.0
 JSON_SECONDS = 1.0
 
 
+@runtime_checkable
 class TrainingDisplay(Protocol):
     """Shows events inside a `with` block."""
 
@@ -33,12 +34,12 @@ class TrainingDisplay(Protocol):
 
 def open_display(form: Literal["auto", "quiet", "json"] = "auto", stream: Stream | None = None) -> TrainingDisplay:
     """The display for a stream: a live bar where a person watches, plain lines elsewhere, or the form asked for."""
-    stream = sys.stdout if stream is None else stream
+    target: Stream = sys.stdout if stream is None else stream
     if form == "quiet":
-        return QuietDisplay(stream)
+        return QuietDisplay(target)
     if form == "json":
-        return JsonDisplay(stream)
-    return BarDisplay(stream) if is_terminal(stream) else PlainDisplay(stream)
+        return JsonDisplay(target)
+    return BarDisplay(target) if is_terminal(target) else PlainDisplay(target)
 
 
 class QuietDisplay:

@@ -2,7 +2,9 @@
 
 import sys
 import unicodedata
-from typing import Any, TextIO
+from bisect import bisect_right
+from itertools import accumulate
+from typing import Any, Protocol, runtime_checkable
 
 from unrolled.core.errors import UsageError
 
@@ -11,6 +13,23 @@ CONTROL = (*range(0x20), *range(0x7F, 0xA0), *BIDIRECTIONAL)
 ESCAPES = {code: f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" for code in CONTROL if chr(code) not in "\n\t"}
 SURROGATES = {code: f"\\u{code:04x}" for code in range(0xD800, 0xE000)}
 ESCAPES |= SURROGATES
+
+
+@runtime_checkable
+class Stream(Protocol):
+    """Where text goes, or comes from: what a file, a terminal and a buffer have in common."""
+
+    def write(self, text: str, /) -> int:
+        """Take a piece of text."""
+        ...
+
+    def flush(self) -> None:
+        """Send what was taken."""
+        ...
+
+    def isatty(self) -> bool:
+        """Whether a person watches."""
+        ...
 
 
 def printable(text: str) -> str:
@@ -23,13 +42,11 @@ def printable(text: str) -> str:
 
 def one_line(text: str, width: int) -> str:
     """`text` on one line of at most `width` columns, line breaks as ⏎."""
-    columns, shown = 0, []
-    for character in printable(text.replace("\t", " ")).replace("\n", "⏎"):
-        columns += column_width(character)
-        if columns > width - 1:
-            return "".join(shown) + "…"
-        shown.append(character)
-    return "".join(shown)
+    shown = printable(text.replace("\t", " ")).replace("\n", "⏎")
+    ends = list(accumulate(map(column_width, shown)))
+    if not ends or ends[-1] <= width:
+        return shown
+    return shown[: bisect_right(ends, width - 1)] + "…"
 
 
 def column_width(character: str) -> int:
@@ -39,12 +56,12 @@ def column_width(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
-def is_terminal(stream: TextIO) -> bool:
+def is_terminal(stream: Stream) -> bool:
     """Whether a person watches the stream."""
     return stream.isatty()
 
 
-def say(text: str = "", stream: TextIO | None = None) -> None:
+def say(text: str = "", stream: Stream | None = None) -> None:
     """One line for people, escaped and out at once."""
     print(printable(text), file=stream or sys.stdout, flush=True)
 
