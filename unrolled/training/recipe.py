@@ -6,7 +6,16 @@ from typing import Literal
 
 from unrolled.core.errors import UsageError
 
-AT_LEAST = {"steps": 0, "rows": 1, "length": 1, "warmup": 0, "evaluate_every": 0, "sample_every": 0, "patience": 0}
+AT_LEAST = {
+    "steps": 0,
+    "rows": 1,
+    "length": 1,
+    "matrix_every": 1,
+    "warmup": 0,
+    "evaluate_every": 0,
+    "sample_every": 0,
+    "patience": 0,
+}
 AT_LEAST |= dict.fromkeys(("learning_rate", "matrix_rate", "final_rate", "weight_decay", "clip"), 0)
 CHOICES = {"schedule": ("cosine", "constant"), "optimiser": ("adamw", "muon"), "precision": ("float32", "bfloat16")}
 
@@ -25,6 +34,8 @@ class Recipe:
     """peak learning rate of AdamW"""
     matrix_rate: float = 0.02
     """peak learning rate of Muon, for the hidden matrices"""
+    matrix_every: int = 2
+    """updates from one change of a hidden matrix by Muon to the next, each as large as so many"""
     warmup: int = 50
     """updates in which the learning rates rise to their peak"""
     schedule: Literal["cosine", "constant"] = "cosine"
