@@ -49,11 +49,13 @@ class Draws(NamedTuple):
     def uniform(self, draw: int = 0) -> Any:
         """One float64 per row in [0, 1), a multiple of 2**-53."""
         high, low, _, _ = self.words(draw)
-        return ((high >> 5) * 67108864 + (low >> 6)) * 2.0**-53
+        number = (high >> 5) * 67108864 + (low >> 6)
+        exact = number.double() if hasattr(number, "double") else number  # torch would make it a float32
+        return exact * 2.0**-53
 
 
 def derived_seed(seed: int, *names: int) -> int:
     """A 63-bit seed for one purpose, such as (step, rank), of a run with `seed`; at most three names below 2**32."""
-    counter = (*names, *(0,) * (3 - len(names)), len(names))
-    high, low, _, _ = philox(counter, (seed & LOW, (seed >> 32) & LOW))
+    first, second, third = (*names, *(0,) * (3 - len(names)))
+    high, low, _, _ = philox((first, second, third, len(names)), (seed & LOW, (seed >> 32) & LOW))
     return ((high << 32) | low) >> 1
