@@ -46,9 +46,13 @@ def step_layers(
 
 def run_kernel(kernel: nn.RNNBase, x: Float[Tensor, "b t i"], state: State) -> tuple[Float[Tensor, "b t d"], State]:
     """A sequence through the fused kernel, which wants layers on axis 0 of its states."""
-    before = tuple(leaf.transpose(0, 1).contiguous() for leaf in state)
-    outputs, after = kernel(x, before if len(before) > 1 else before[0])
-    leaves = [leaf.transpose(0, 1) for leaf in (after if len(before) > 1 else (after,))]
+    before = [leaf.transpose(0, 1).contiguous() for leaf in state]
+    if len(before) == 1:
+        outputs, last = kernel(x, before[0])
+        after = [last]
+    else:
+        outputs, after = kernel(x, tuple(before))
+    leaves = [leaf.transpose(0, 1) for leaf in after]
     return outputs, cast_like(rebuild(state, leaves), state)
 
 

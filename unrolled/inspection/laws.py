@@ -177,12 +177,15 @@ def measured_receptive_field(backbone: Backbone[Any], x: Float[Tensor, "b t i"],
 
 
 def reload_deviation(backbone: Backbone[Any], x: Float[Tensor, "b t i"], state: State) -> float:
-    """L8: going on from a state that was saved and loaded against going on from the state itself."""
+    """L8: save and load after half of the symbols, then the rest from both. At least two symbols are needed."""
+    half = x.shape[1] // 2
     with quiet(backbone), torch.no_grad():
+        _, state = backbone.parallel(x[:, :half], state)
         saved = safetensors.save({name: leaf.detach().clone().contiguous() for name, leaf in states.leaves(state)})
-        loaded = {name: leaf.to(x.device) for name, leaf in safetensors.load(saved).items()}
-        fresh = states.unflatten(backbone.init_state(x.shape[0]), loaded)
-        return max(deviation(fresh, state), deviation(backbone.parallel(x, fresh), backbone.parallel(x, state)))
+        tensors = {name: leaf.to(x.device) for name, leaf in safetensors.load(saved).items()}
+        loaded = states.unflatten(backbone.init_state(x.shape[0]), tensors)
+        rest = x[:, half:]
+        return max(deviation(loaded, state), deviation(backbone.parallel(rest, loaded), backbone.parallel(rest, state)))
 
 
 def condition_deviation(backbone: Backbone[Any], x: Float[Tensor, "b t i"], context: Context, other: Context) -> float:
