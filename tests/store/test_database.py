@@ -5,6 +5,8 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from unrolled.core.errors import RunError
 from unrolled.store import database as databases
@@ -250,6 +252,56 @@ def test_damaged_lines_are_counted_once_and_the_rest_is_kept(filled: RunFolder, 
     said.clear()
     check_filled(runs, said)
     assert said == []
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    file=st.sampled_from(["samples.jsonl", "metrics.jsonl", "ratings.jsonl"]),
+    place=st.floats(0, 1),
+    junk=st.binary(max_size=8) | st.sampled_from([b"\n", b'"', b"9" * 400, b"null", b"\xff", b"[" * 5000]),
+)
+def test_mutated_journals_never_stop_the_reading(
+    filled: RunFolder, runs: Path, file: str, place: float, junk: bytes
+) -> None:
+    path = filled.path / file
+    whole = path.read_bytes()
+    at = int(place * len(whole))
+    path.write_bytes(whole[:at] + junk + whole[at + min(len(junk), 8) :])
+    try:
+        with Database(runs, None, lambda line: None) as database:
+            database.sync()
+            assert len(database.run_rows()) == 1
+            assert len(database.samples()) >= 1  # one mutation costs two lines at most
+            database.metrics("one")
+            database.verdicts()
+    finally:
+        path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"seed": "x"}'])
+def test_rows_that_no_journal_holds_are_damage(filled: RunFolder, runs: Path, said: list[str], content: str) -> None:
+    connection = sqlite3.connect(runs / FILE)
+    for table in ("metrics", "samples", "ratings"):
+        with connection:
+            connection.execute(f"UPDATE {table} SET content = ?", (content,))
+    connection.close()
+    with open_database(runs, said.append) as database:
+        assert [row.state for row in database.run_rows()] == ["interrupted"]
+        assert len(database.samples(kept=True)) == 1
+    assert len(said) == 1
+
+
+def test_a_damaged_database_that_cannot_be_moved_is_read_around(
+    filled: RunFolder, runs: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(databases.os, "replace", refuse)
+    (runs / FILE).write_bytes(b"x" * 9000)
+    with open_database(runs, said.append) as database:
+        assert len(database.samples()) == 3
+    assert "cannot be moved (Permission denied): reading the run folders instead" in said[0]
 
 
 def test_a_run_with_a_damaged_config_is_still_listed(filled: RunFolder, runs: Path) -> None:

@@ -1,5 +1,6 @@
 """Run folders: names, publication, damage, locks."""
 
+import contextlib
 import errno
 import json
 import multiprocessing
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from unrolled.core.errors import RunError, UnrolledError, UsageError
 from unrolled.core.files import sha256
@@ -238,6 +241,44 @@ def test_a_publication_cut_at_any_file_call_leaves_the_old_or_the_new(
         run.verify()
     assert states == sorted(states)
     assert set(states) == {3, 4}
+
+
+def test_a_publication_that_fails_leaves_the_old_and_no_litter(run: RunFolder) -> None:
+    def fill_the_disk(path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = run.verify()
+    with pytest.raises(OSError, match="space"):
+        run.publish(fill_the_disk, CONFIG, {}, "")
+    assert run.verify() == before
+    assert {path.name for path in run.path.iterdir()} == {*PUBLISHED, "manifest.json"}
+
+
+def test_what_a_killed_publication_staged_is_cleared_away_by_the_next(run: RunFolder) -> None:
+    (run.path / "..publish.12345.tmp").mkdir()
+    (run.path / "..publish.12345.tmp" / MODEL).write_bytes(b"half")
+    publish_new(run)
+    assert {path.name for path in run.path.iterdir()} == {*PUBLISHED, "manifest.json"}
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    name=st.sampled_from(["config.json", "manifest.json", "codec.json"]),
+    place=st.floats(0, 1),
+    junk=st.binary(max_size=8) | st.sampled_from([b"{", b'"', b"9" * 400, b"null", b"\xff", b"[" * 5000]),
+)
+def test_mutated_files_give_the_one_kind_of_error(run: RunFolder, name: str, place: float, junk: bytes) -> None:
+    path = run.path / name
+    whole = path.read_bytes()
+    at = int(place * len(whole))
+    path.write_bytes(whole[:at] + junk + whole[at + min(len(junk), 8) :])
+    try:
+        for read in (run.config, run.codec, run.verify, run.model_sha256):
+            with contextlib.suppress(RunError):
+                read()
+    finally:
+        path.write_bytes(whole)
 
 
 def test_two_trainings_of_one_name_at_once(runs: Path) -> None:

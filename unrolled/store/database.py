@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from unrolled.core.errors import RunError
 from unrolled.store.configs import from_json
+from unrolled.store.documents import parse_object
 from unrolled.store.folders import RunFolder, list_runs
 from unrolled.store.index import Say, forget, index_run, transaction
 from unrolled.store.migrations import migrate
@@ -114,17 +115,23 @@ class Database:
             "ORDER BY line DESC LIMIT 1), (SELECT min(nats) FROM metrics WHERE run = name AND kind = 'validation'), "
             "(SELECT count(*) FROM samples WHERE run = name) FROM runs ORDER BY created, name"
         )
-        rows = self._attempt(lambda connection: connection.execute(query).fetchall())
-        return [
-            RunRow(name, system, json.loads(config), created, self._state(name, state), best, samples)
-            for name, system, config, created, state, best, samples in rows
-        ]
+
+        def action(connection: sqlite3.Connection) -> list[RunRow]:
+            return [
+                RunRow(name, system, json.loads(config), created, self._state(name, state), best, samples)
+                for name, system, config, created, state, best, samples in connection.execute(query)
+            ]
+
+        return self._attempt(action)
 
     def metrics(self, run: str, kind: str | None = None) -> list[Metric]:
         """What was measured in a run, in order."""
         query = "SELECT content FROM metrics WHERE run = ? AND (? IS NULL OR kind = ?) ORDER BY line"
-        rows = self._attempt(lambda connection: connection.execute(query, (run, kind, kind)).fetchall())
-        return [from_json(Metric, json.loads(content), "metrics") for (content,) in rows]
+
+        def action(connection: sqlite3.Connection) -> list[Metric]:
+            return [_load(Metric, content) for (content,) in connection.execute(query, (run, kind, kind))]
+
+        return self._attempt(action)
 
     def samples(
         self, run: str | None = None, *, kept: bool = False, begins: str = "", limit: int | None = None
@@ -139,7 +146,7 @@ class Database:
         def action(connection: sqlite3.Connection) -> list[SampleRow]:
             found: list[SampleRow] = []
             for name, content in connection.execute(query, (run, run, len(begins), begins)):
-                sample = from_json(Sample, json.loads(content), "samples")
+                sample = _load(Sample, content)
                 verdict = marks.get(name, {}).get(sample.id, Verdict())
                 if len(found) == limit:
                     break
@@ -152,17 +159,20 @@ class Database:
     def verdicts(self, run: str | None = None) -> dict[str, dict[str, Verdict]]:
         """By run and sample id, what people decided."""
         query = "SELECT run, content FROM ratings WHERE ? IS NULL OR run = ? ORDER BY run, line"
-        rows = self._attempt(lambda connection: connection.execute(query, (run, run)).fetchall())
-        by_run: dict[str, list[Rating]] = {}
-        for name, content in rows:
-            by_run.setdefault(name, []).append(from_json(Rating, json.loads(content), "ratings"))
-        return {name: verdicts(ratings) for name, ratings in by_run.items()}
+
+        def action(connection: sqlite3.Connection) -> dict[str, list[Rating]]:
+            by_run: dict[str, list[Rating]] = {}
+            for name, content in connection.execute(query, (run, run)):
+                by_run.setdefault(name, []).append(_load(Rating, content))
+            return by_run
+
+        return {name: verdicts(ratings) for name, ratings in self._attempt(action).items()}
 
     def _state(self, name: str, content: str | None) -> str:
         """What the journal said last, corrected by whether somebody trains the run at this moment."""
         if RunFolder(self.runs / name).holder() is not None:
             return "training"
-        state = str(json.loads(content)["values"].get("state", "new")) if content else "new"
+        state = str(_load(Metric, content).values.get("state", "new")) if content else "new"
         return "interrupted" if state == "training" else state
 
     def _attempt(self, action: Callable[[sqlite3.Connection], T]) -> T:
@@ -189,8 +199,12 @@ class Database:
         aside = self.path.with_name(f"{FILE}.corrupt-{stamp}")
         for ending in ("", "-wal", "-shm"):
             part = self.path.with_name(self.path.name + ending)
-            if part.exists():
+            try:
                 os.replace(part, aside.with_name(aside.name + ending))
+            except FileNotFoundError:
+                continue
+            except OSError as problem:
+                raise Unavailable(f"{self.path}: damaged and cannot be moved ({problem.strerror})") from None
         self.say(f"{self.path}: damaged, so moved to {aside.name} and rebuilt from the run folders; nothing is lost")
         self.sync()
 
@@ -222,6 +236,14 @@ def _connect(path: Path | None) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _load(kind: type[T], content: str) -> T:
+    """A row's content. Raises: ValueError where the database holds what no journal can hold."""
+    try:
+        return from_json(kind, parse_object(content.encode(), kind.__name__), kind.__name__)
+    except RunError as problem:
+        raise ValueError(str(problem)) from None
 
 
 def _code(problem: Exception) -> int:

@@ -112,7 +112,12 @@ class RunFolder:
 
     def size(self) -> int:
         """Bytes of all files."""
-        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file() and not file.is_symlink())
+        return sum(
+            (Path(folder) / name).lstat().st_size
+            for folder, _, names in os.walk(self.path)
+            for name in names
+            if os.path.lexists(Path(folder) / name)  # a training may remove old checkpoints meanwhile
+        )
 
     def remove(self) -> None:
         """Delete the folder, first out of sight and then in fact. Raises: RunError while it is being trained."""
@@ -133,6 +138,8 @@ class RunFolder:
                 entries[name] = {"sha256": sha256(folder / name), "bytes": (folder / name).stat().st_size}
             (folder / MANIFEST).write_bytes(to_bytes({"schema": SCHEMA, "files": entries}, 2))
 
+        for left in self.path.glob(f".{STAGED}.*.tmp"):
+            shutil.rmtree(left, ignore_errors=True)  # by a process that was killed while it staged
         write_folder(self.path / STAGED, fill)
         self._settle()
         return entries
