@@ -78,7 +78,7 @@ class Run:
 
         Raises: UsageError for a field or value that the run has not learned.
         """
-        ids = self.fields.resolve(*(f"{name}={value}" for name, value in where.items()))
+        ids = self.fields.resolve(where)
         if not self.fields.names:
             return None
         return self.model.context(torch.tensor([ids] * rows, device=self.device))
