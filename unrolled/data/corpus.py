@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -227,7 +228,7 @@ def scan_text(sources: Sequence[Source], split: SplitRule) -> Scan:
 def scan_records(sources: Sequence[Source], text_field: str, split: SplitRule) -> Scan:
     """Count records and find where the split lies."""
     facts, columns = [], dict[str, None]()
-    lowest, highest, total, empty = HASH_RANGE, -1, 0, 0
+    values, empty = array("q"), 0
     for source in sources:
         here, characters, entries = file_facts(source), 0, 0
         for number, record in records(source):
@@ -236,18 +237,19 @@ def scan_records(sources: Sequence[Source], text_field: str, split: SplitRule) -
             if not text.strip():
                 empty += 1
                 continue
-            value = split_value(text)
-            lowest, highest = min(lowest, value), max(highest, value)
+            values.append(split_value(text))
             characters, entries = characters + len(text), entries + 1
         facts.append(here | {"characters": characters, "records": entries})
-        total += entries
-    if not total:
+    if not values:
         seen = f"{empty} records without text" if empty else "no records"
         raise DataError(f"{sources[0].path}: {seen} in it: give a file with records under a header")
     columns.pop(text_field, None)
     characters = sum(source["characters"] for source in facts)
-    counts = {"characters": characters, "records": total, "empty_records": empty}
-    return Scan(facts, list(columns), place_split(split, lowest, highest), counts)
+    threshold = place_split(split, min(values), max(values))
+    validation = sum(value < threshold for value in values)
+    counts = {"characters": characters, "records": len(values), "empty_records": empty}
+    counts |= {"train_records": len(values) - validation, "validation_records": validation}
+    return Scan(facts, list(columns), threshold, counts)
 
 
 def place_split(split: SplitRule, lowest: int, highest: int) -> int:

@@ -85,16 +85,14 @@ def encode_corpus(corpus: Corpus, codec: Codec, fields: FieldTable = NO_FIELDS, 
         folder.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
         write_folder(folder, lambda target: write_parts(target, corpus, codec, fields))
-    except FileExistsError:
-        pass  # another process was faster
-    except OSError as error:
-        raise RunError(
-            f"{folder.parent}: the encoded corpus cannot be kept there ({error.strerror}): "
-            f"make room, or set UNROLLED_CACHE to a folder that can be written"
-        ) from error
+        failure = "cannot be read back"
+    except OSError as error:  # or another process was faster and its folder is good
+        failure = f"cannot be kept ({error.strerror or error})"
     written = load(folder, corpus.is_records)
     if not written:
-        raise RunError(f"{folder}: the encoded corpus cannot be read back: check the disk, or set UNROLLED_CACHE")
+        raise RunError(
+            f"{folder.parent}: the encoded corpus {failure}: make room, or set UNROLLED_CACHE to a folder to write to"
+        )
     return written
 
 
