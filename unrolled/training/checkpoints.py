@@ -12,6 +12,7 @@ import os
 import platform
 import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -156,7 +157,8 @@ def latest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
 def prune(folder: Path, keep: int = 2) -> None:
     """Remove all but the newest `keep` checkpoints and what killed saves left; for the one process that saves here."""
     for path in checkpoint_folders(folder)[max(1, keep) :]:
-        discard(path)
+        with suppress(OSError):  # what cannot be removed now may be removed after the next save
+            discard(path)
     for path in folder.glob(".*.tmp"):
         shutil.rmtree(path, ignore_errors=True)
 
