@@ -82,6 +82,11 @@ def test_l4_advance_reads_each_row_to_its_own_length(backbone: Backbone[Any], ro
     assert laws.advance_deviation(backbone, x, lengths, state) < TOLERANCE
 
 
+def test_l4_advance_from_the_first_state(backbone: Backbone[Any]) -> None:
+    x, lengths = worlds.inputs(backbone, 4, 6), torch.tensor([4, 0, 6, 1])
+    assert laws.advance_deviation(backbone, x, lengths, backbone.init_state(4)) < TOLERANCE
+
+
 @pytest.mark.parametrize("ages", [[0, 0], AGES])
 @pytest.mark.parametrize("time", [1, 6])
 def test_l5_a_call_changes_nothing_it_was_given(backbone: Backbone[Any], ages: list[int], time: int) -> None:

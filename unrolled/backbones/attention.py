@@ -36,8 +36,8 @@ def reach(state: AttentionState) -> tuple[int, bool]:
         return 0, False
     if state.clock.device.type != "cpu":
         return capacity, True
-    ages = distinct(state.clock).clamp(max=capacity)
-    oldest, youngest = int(ages.max()), int(ages.min())
+    ages = distinct(state.clock).tolist()
+    oldest, youngest = min(max(ages), capacity), min(*ages, capacity)
     return oldest, youngest < oldest
 
 

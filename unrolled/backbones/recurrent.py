@@ -1,5 +1,6 @@
 """Elman, GRU and LSTM layers: `parallel` by the fused kernels of torch, `step` by plain matrix products.
 
+Dropout is between layers, and the learned start, where asked for, is the first state of every row.
 Every weight is a matrix of the fused module, `kernel.weight_ih_l0` and so on, so that an optimiser can treat it as one.
 """
 

@@ -47,17 +47,20 @@ def llama_block(
     *,
     heads: int,
     window: int,
-    hidden: int,
+    hidden: int | None = None,
     key_heads: int | None = None,
     base: float = 10000.0,
     epsilon: float = 1e-6,
     dropout: float = 0.0,
 ) -> Stack:
-    """RMSNorm, rotary positions, grouped keys and SwiGLU, no biases. Source: Touvron et al. 2023, section 2.2."""
+    """RMSNorm, rotary positions, grouped keys and SwiGLU, no biases. Source: Touvron et al. 2023, section 2.2.
+
+    `hidden` is 8/3 of the width unless given, rounded up to a multiple of 8.
+    """
     return block(
         [nn.RMSNorm(width, eps=epsilon) for _ in range(2)],
         Attention(width, heads=heads, window=window, key_heads=key_heads, rotary=base, bias=False, dropout=dropout),
-        SwiGLU(width, hidden),
+        SwiGLU(width, hidden or 8 * math.ceil(width / 3)),
         dropout,
     )
 
@@ -109,7 +112,7 @@ def llama(
     layers: int,
     heads: int,
     window: int,
-    hidden: int,
+    hidden: int | None = None,
     key_heads: int | None = None,
     base: float = 10000.0,
     epsilon: float = 1e-6,
