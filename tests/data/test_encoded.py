@@ -54,8 +54,10 @@ def test_records_begin_end_and_carry_their_fields(tmp_path) -> None:
     codec = make_codec("characters", corpus.texts())
     table = make_fields(corpus)
     result = encode_corpus(corpus, codec, table, tmp_path)
-    for part in (result.train, result.validation):
-        documents = list(corpus.documents(part.name))
+    for part, documents in (
+        (result.train, list(corpus.documents("train"))),
+        (result.validation, list(corpus.documents("validation"))),
+    ):
         assert len(documents) == len(part.starts) - 1 == len(part.fields) > 0
         for index, document in enumerate(documents):
             symbols = part.symbols[part.starts[index] : part.starts[index + 1]]

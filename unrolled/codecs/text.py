@@ -136,7 +136,7 @@ def checked_strings(data: dict[str, Any], key: str, form: type, kind: str) -> li
     Raises: RunError if they are anything else.
     """
     value = data.get(key)
-    strings = list(value) if isinstance(value, form) else [None]
+    strings = list(value) if isinstance(value, (list, str)) and isinstance(value, form) else [""]
     if not all(isinstance(item, str) and item for item in strings) or len(set(strings)) < len(strings):
         raise RunError(f"codec.json: {key!r} of a {kind} codec must be distinct strings: take its run again")
     if any(SURROGATE.search(item) for item in strings) or (form is str and not strings):

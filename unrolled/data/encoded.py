@@ -103,9 +103,10 @@ def load(folder: Path, is_records: bool) -> Encoded | None:
         sizes: dict[str, int] = facts["sizes"]
         if any((folder / name).stat().st_size != size for name, size in sizes.items()):
             return None
-        parts = {
-            part: Part(*(mapped(folder / f"{part}_{name}.npy") for name in ARRAYS), is_records, part) for part in PARTS
-        }
+        parts = {}
+        for part in PARTS:
+            symbols, starts, fields = (mapped(folder / f"{part}_{name}.npy") for name in ARRAYS)
+            parts[part] = Part(symbols, starts, fields, is_records, part)
         return Encoded(parts["train"], parts["validation"], facts["unknown"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
