@@ -24,15 +24,15 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def one(place: Path) -> list[str]:
     """A run with two samples, of which the second is kept; gives their ids."""
     folder = create_run(Path("runs"), "one", "char-rnn")
-    config = RunConfig("char-rnn", {"width": 3}, {"name": "book.txt"}, command=("train", "book.txt"))
+    config = RunConfig("char-rnn", {"width": 3}, {"paths": ["/data/book.txt"]}, command=("train", "book.txt"))
     sha256 = folder.publish(lambda path: path.write_bytes(b"weights"), config, {}, "# one")
     with Recorder(folder, Path("runs")) as recorder:
         recorder.metric(Metric(5, "validation", {"nats": 1.5}))
         recorder.metric(Metric(5, "state", {"state": "finished"}))
         settings = {"length": 20, "temperature": 0.8}
         samples = [
-            Sample(sha256, 7, 0, settings, "torch", "O ", "first\nline\x1b[31m", 11),
-            Sample("old", 7, 1, settings, "torch", "O ", "second", 6, {"author": "Dickinson"}),
+            Sample(sha256, 7, 0, settings, "torch", "O ", "O first\nline\x1b[31m", 11),
+            Sample("old", 7, 1, settings, "torch", "O ", "O second", 6, {"author": "Dickinson"}),
         ]
         ids = [sample.id for sample in recorder.samples(samples)]
         recorder.rate(Rating(ids[1], "keep"))

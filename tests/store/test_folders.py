@@ -255,6 +255,33 @@ def test_a_publication_that_fails_leaves_the_old_and_no_litter(run: RunFolder) -
     assert {path.name for path in run.path.iterdir()} == {*PUBLISHED, "manifest.json"}
 
 
+def test_a_link_in_place_of_a_staged_folder_is_left_alone(run: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "staged").mkdir()
+    (run.path / ".publish").symlink_to(tmp_path / "staged")
+    run.verify()
+    (run.path / MODEL).write_bytes(b"other")
+    with pytest.raises(RunError, match=r"altered|truncated"):
+        run.verify()
+    assert (tmp_path / "staged").is_dir()
+
+
+def test_readers_beside_a_publisher_see_the_old_or_the_new(run: RunFolder) -> None:
+    """Runs are loaded while they train."""
+    code = (
+        "import sys; from pathlib import Path; from unrolled.store.configs import RunConfig\n"
+        "from unrolled.store.folders import RunFolder\n"
+        "for width in range(40):\n"
+        "    RunFolder(Path(sys.argv[1])).publish(lambda path: path.write_bytes(b'%d' % width * 1000),"
+        " RunConfig('char-rnn', {'width': width}), {'kind': str(width)}, '')"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(run.path)]) as publisher:
+        while publisher.poll() is None:
+            assert set(run.verify()) == set(PUBLISHED)
+            run.config()
+    assert publisher.returncode == 0
+    assert run.config().config == {"width": 39}
+
+
 def test_what_a_killed_publication_staged_is_cleared_away_by_the_next(run: RunFolder) -> None:
     (run.path / "..publish.12345.tmp").mkdir()
     (run.path / "..publish.12345.tmp" / MODEL).write_bytes(b"half")

@@ -192,19 +192,26 @@ def _open(folder: RunFolder | None, runs: Path) -> Database:
 
 
 def _columns(runs: Path, row: RunRow) -> list[Any]:
-    data = row.config.get("data", {})
     best = "" if row.best is None else f"{row.best:.3f} nats"
     size = readable_size(RunFolder(runs / row.name).size())
     return [
         row.name,
         row.system,
-        one_line(str(data.get("name", "")), 24),
+        one_line(_data(row), 24),
         best,
         row.samples,
         size,
         _date(row.created),
         row.state,
     ]
+
+
+def _data(row: RunRow) -> str:
+    """The name of the first file that a run was trained on."""
+    paths = row.config.get("data", {}).get("paths")
+    if not isinstance(paths, list) or not paths:
+        return ""
+    return Path(str(paths[0])).name + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
 
 
 def _show_sample(row: SampleRow, place: Path, full: bool) -> None:
@@ -216,11 +223,7 @@ def _show_sample(row: SampleRow, place: Path, full: bool) -> None:
     say(f"{sample.id}  {row.run}, seed {sample.seed}, stream {sample.stream}, {sample.symbols} symbols, "
         f"{_date(sample.created)}{marks}")  # fmt: skip
     say("  " + ", ".join(f"{key} {value}" for key, value in settings.items()))
-    text = sample.prompt + sample.text
-    if full:
-        say(text)
-    else:
-        print("  " + one_line(text, WIDTH))
+    say(sample.text if full else "  " + one_line(sample.text, WIDTH))
     print("  " + printable(_command(row, place)))
 
 

@@ -22,6 +22,7 @@ CONFIG, CODEC, MODEL, CARD, MANIFEST = "config.json", "codec.json", "model.safet
 PUBLISHED = (CONFIG, CODEC, MODEL, CARD)
 METRICS, SAMPLES, RATINGS = "metrics.jsonl", "samples.jsonl", "ratings.jsonl"
 LOCK, STAGED = ".lock", ".publish"
+RETRIES = 5
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 Write = Callable[[Path], Any]
 
@@ -83,14 +84,15 @@ class RunFolder:
 
         Raises: RunError naming a file that is truncated, altered, missing or not listed, and what to do.
         """
-        while True:
+        for _ in range(RETRIES):
             self._settle()
             before = self._manifest_bytes()
             try:
                 return self._compare()
             except RunError:
                 if not (self.path / STAGED).exists() and self._manifest_bytes() == before:
-                    raise  # not just a publication that went on meanwhile
+                    raise
+        return self._compare()  # the failures before this came from publications that went on meanwhile
 
     def model_sha256(self) -> str:
         """The hash of the weights that the manifest names, without reading them."""

@@ -30,8 +30,9 @@ class Metric:
 class Sample:
     """One generated text with all that is needed to make it again.
 
-    `stream` is the sample's own index, `settings` the rules and limits by the names of their command-line options,
-    `where` the conditioning fields, `symbols` how many were drawn, `scores` figures such as likelihood and novelty.
+    `text` is the whole text, prompt included, `stream` the sample's own index, `settings` the rules and limits by the
+    names of their command-line options, `where` the conditioning fields, `symbols` how many were drawn, `scores`
+    figures such as likelihood and novelty.
     The id is the start of a hash of everything else.
     """
 
