@@ -99,7 +99,7 @@ def test_rotary_scores_depend_on_distance_alone_after_a_million_symbols() -> Non
     query, key = torch.randn(2, 1, 1, 1, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
     def score(place: int) -> float:
-        turns = [rotary_turns(torch.tensor([at]), 1, 16, 10000.0) for at in (place, place - 5)]
+        turns = [rotary_turns(torch.tensor([at]), 1, 16, 10000.0, torch.float64) for at in (place, place - 5)]
         return float((rotate(query, *turns[0]) * rotate(key, *turns[1])).sum())
 
     assert abs(score(5) - score(3_000_000)) < 1e-8

@@ -93,7 +93,7 @@ class Attention(Backbone[AttentionState]):
         together = self.inputs(x).unflatten(2, (sum(groups), self.head_width))  # b t h d
         queries, keys, values = together.split(groups, 2)
         if self.rotary:
-            turns = rotary_turns(clock, x.shape[1], self.head_width, self.rotary)
+            turns = rotary_turns(clock, x.shape[1], self.head_width, self.rotary, queries.dtype)
             queries, keys = rotate(queries, *turns), rotate(keys, *turns)
         return queries.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2)
 

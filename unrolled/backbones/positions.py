@@ -30,7 +30,7 @@ def positions(clock: Int[Tensor, " b"], time: int) -> Int[Tensor, "rows t"]:
 
 
 def rotary_turns(
-    clock: Int[Tensor, " b"], time: int, head_width: int, base: float
+    clock: Int[Tensor, " b"], time: int, head_width: int, base: float, dtype: torch.dtype
 ) -> tuple[Float[Tensor, "rows t 1 half"], Float[Tensor, "rows t 1 half"]]:
     """Cosine and sine of the angle of each half pair at the next `time` positions.
 
@@ -38,16 +38,15 @@ def rotary_turns(
     """
     exact = torch.float32 if clock.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
     half = head_width // 2
-    frequencies = base ** (torch.arange(half, dtype=exact, device=clock.device) / -half)
+    frequencies = torch.logspace(0, 1 / half - 1, half, base=base, dtype=exact, device=clock.device)
     angles = (positions(clock, time).to(exact).unsqueeze(-1) * frequencies).unsqueeze(2)
-    return angles.cos(), angles.sin()
+    return angles.cos().to(dtype), angles.sin().to(dtype)
 
 
 def rotate(
     x: Float[Tensor, "b t h d"], cosine: Float[Tensor, "rows t 1 half"], sine: Float[Tensor, "rows t 1 half"]
 ) -> Float[Tensor, "b t h d"]:
     """Turn the halves of every head. Source: Su et al. 2021, eq. 34, with halves instead of pairs as Llama has it."""
-    cosine, sine = cosine.to(x.dtype), sine.to(x.dtype)
     left, right = x.chunk(2, -1)
     return torch.cat([left * cosine - right * sine, right * cosine + left * sine], -1)
 
