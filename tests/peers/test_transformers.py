@@ -83,11 +83,14 @@ def with_llama() -> tuple[Any, Stack]:
 
 
 def disturb(model: nn.Module) -> None:
-    """Weights large enough that attention is sharp and every bias and norm counts."""
-    torch.manual_seed(5)
+    """Random weights, large enough that attention is sharp and every bias and norm counts."""
+    generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.15)
+        for name, parameter in model.named_parameters():
+            around = 1.0 if parameter.ndim == 1 and name.endswith("weight") else 0.0  # scales of norms
+            noise = torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
+            scale = 1.0 if parameter.shape[0] == SIZE else 0.2  # what goes in and comes out decides, not the biases
+            parameter.copy_(around + scale * noise)
 
 
 # Llama's own angles and norms are computed in float32 there, so that agreement ends near float32's precision.
@@ -143,7 +146,7 @@ def test_greedy_text(peers: tuple[Any, Backbone[Any], float]) -> None:
         text = torch.cat([text, best.unsqueeze(1)], 1)
         feature, state = ours.step(embed(theirs, best), state)
     assert text.tolist() == reference.tolist()
-    assert len(set(text[:, 6:].flatten().tolist())) > 8  # a text that repeats one symbol would prove little
+    assert len(set(text[:, 6:].flatten().tolist())) > 5  # a text that repeats one symbol would prove little
 
 
 def test_gradients_of_the_gpt_block() -> None:
