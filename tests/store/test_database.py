@@ -17,6 +17,8 @@ from unrolled.store.folders import RunFolder, create_run
 from unrolled.store.recorder import Recorder
 from unrolled.store.records import Metric, Rating, Sample, Verdict
 
+JOURNAL_TABLES = ("samples", "metrics", "ratings")
+
 
 def sample(number: int) -> Sample:
     return Sample("ab", 1, number, {"length": 2}, "torch", "O ", f"text {number}", 2)
@@ -63,6 +65,17 @@ def test_what_is_recorded_can_be_asked_for(filled: RunFolder, runs: Path, said: 
         assert database.samples("other") == []
         assert database.metrics("one")[0].kind == "state"
     assert said == []
+
+
+def test_what_is_recorded_is_in_the_database_at_once(run: RunFolder, runs: Path) -> None:
+    with Recorder(run, runs) as recorder:
+        connection = sqlite3.connect(runs / FILE)
+        named = recorder.samples([sample(0)])
+        recorder.metric(Metric(1, "train"))
+        recorder.rate(Rating(named[0].id, "keep"))
+        counts = [connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in JOURNAL_TABLES]
+        connection.close()
+    assert counts == [1, 1, 1]
 
 
 def test_states(filled: RunFolder, runs: Path) -> None:
@@ -233,6 +246,14 @@ def test_folders_decide(filled: RunFolder, runs: Path, said: list[str]) -> None:
         create_run(runs, "renamed", "gpt").write_config(RunConfig("gpt", {}))
         database.sync()
         assert [(row.name, row.system, row.samples) for row in database.run_rows()][1] == ("renamed", "gpt", 0)
+        other = create_run(runs, "other", "gpt")
+        other.write_config(RunConfig("gpt", {}))
+        with Recorder(other, runs) as recorder:  # more lines than the run whose name it takes
+            recorder.samples([sample(number) for number in range(10, 18)])
+        shutil.rmtree(filled.path)
+        other.path.rename(filled.path)
+        database.sync()
+        assert [found.sample.stream for found in database.samples("one")] == list(range(10, 18))
         shutil.rmtree(filled.path)
         database.sync()
         assert database.samples() == []

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from unrolled.core.errors import RunError
 from unrolled.store import journal
 from unrolled.store.journal import append, read, records
+from unrolled.store.locks import wait_lock
 
 
 def numbers(path: Path) -> list[int]:
@@ -69,6 +71,22 @@ def test_a_full_disk_takes_nothing_away(tmp_path: Path, monkeypatch: pytest.Monk
         append(path, [{"n": 2}], durable=True)
     monkeypatch.undo()
     assert path.read_bytes() == b'{"n": 1}\n'
+
+
+def test_a_writer_waits_for_another(tmp_path: Path) -> None:
+    """Else it could take the half of a line that the other has written so far for a torn one."""
+    path = tmp_path / "samples.jsonl"
+    append(path, [{"n": 1}], durable=False)
+    with open(path, "ab", buffering=0) as other:
+        wait_lock(other.fileno())
+        other.write(b'{"n": ')
+        writer = threading.Thread(target=append, args=(path, [{"n": 3}], False))
+        writer.start()
+        writer.join(0.2)
+        assert writer.is_alive()
+        other.write(b"2}\n")
+    writer.join(30)
+    assert numbers(path) == [1, 2, 3]
 
 
 def test_links_are_neither_read_nor_written(tmp_path: Path) -> None:
