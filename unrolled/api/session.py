@@ -62,9 +62,8 @@ class Session:
         cadence = job.recipe.evaluate_every or max(1, math.ceil(steps / EVALUATIONS))
         job.recipe = replace(job.recipe, steps=steps, evaluate_every=cadence)
         self.progress.steps = steps
-        self.folder.write_config(self.config())
+        self.save()  # before there is a config.json, without which a folder is no run: a run can always be resumed
         self.publish(first)
-        self.save()
 
     def reopen(self, config: RunConfig) -> bool:
         """Go on where the newest good checkpoint is; false if there is nothing left to do."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import nn
 
@@ -21,6 +21,7 @@ class Budget(NamedTuple):
     symbols: int
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """Batches as a pure function of the step number."""
 

@@ -1,0 +1,122 @@
+"""Training speed: our loop against a bare hand-written PyTorch loop of the same model, turn by turn in one run."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from bench.common import hardware, shared_text
+from bench.peers import BareGPT, BareRecurrent
+from unrolled.api.job import Job, Options, new_job
+from unrolled.api.pace import machine_rate
+from unrolled.core import state as states
+from unrolled.training import progress as progresses
+from unrolled.training.loop import train
+
+SHAPES: dict[str, tuple[dict[str, Any], Callable[[int], nn.Module]]] = {
+    "LSTM 2x512": (
+        {"system": "char-rnn", "hidden": 512, "layers": 2, "dropout": 0.0, "rows": 32, "length": 64},
+        lambda size: BareRecurrent(nn.LSTM, size, 512, 2),
+    ),
+    "GRU 1x256": (
+        {"system": "char-rnn", "cell": "gru", "hidden": 256, "dropout": 0.0, "rows": 32, "length": 64},
+        lambda size: BareRecurrent(nn.GRU, size, 256, 1),
+    ),
+    "nanoGPT 4x128": (
+        {"system": "gpt", "family": "gpt-2", "width": 128, "context": 64, "dropout": 0.0, "rows": 12, "length": 64},
+        lambda size: BareGPT(size, 128, 4, 4, 64),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Command:
+    """How long to measure."""
+
+    updates: int = 20
+    """updates of one turn"""
+    turns: int = 5
+    """turns of each loop"""
+
+
+def measure(command: Command) -> Iterator[dict[str, Any]]:
+    """One row a shape: symbols per second of both loops (medians of the turns), their ratio and the loop's overhead."""
+    data = shared_text("tinyshakespeare.txt")
+    for shape, (settings, peer) in SHAPES.items():
+        known = {"system": settings["system"]}
+        rest = {name: value for name, value in settings.items() if name != "system"}
+        job = new_job([data], Options(**known), rest | {"optimiser": "adamw", "steps": 10**6}, 1e12)
+        ours, bare = our_loop(job), bare_loop(job, peer(job.codec.size))
+        for loop in (ours, bare):
+            turn(loop, 3)
+        times: dict[str, list[float]] = {"ours": [], "bare": []}
+        rates = []
+        for _ in range(command.turns):
+            times["ours"].append(turn(ours, command.updates))
+            times["bare"].append(turn(bare, command.updates))
+            rates.append(machine_rate())
+        yield figures(shape, job, times, statistics.median(rates)) | hardware()
+
+
+def figures(shape: str, job: Job, times: dict[str, list[float]], rate: float) -> dict[str, Any]:
+    """What the turns add up to."""
+    ours, bare = statistics.median(times["ours"]), statistics.median(times["bare"])
+    symbols = job.recipe.rows * job.recipe.length
+    operations = 6 * symbols * sum(p.numel() for p in job.model.parameters() if p.ndim == 2)
+    return {
+        "bench": "speed", "shape": shape, "symbols_per_second": symbols / ours, "bare_symbols_per_second": symbols / bare,
+        "ratio": bare / ours, "overhead": ours / model_seconds(job) - 1,
+        "matrix_product_gflops": rate / 1e9, "share_of_matrix_products": operations / ours / rate,
+    }  # fmt: skip
+
+
+def our_loop(job: Job) -> Iterator[Any]:
+    """Updates of the package's loop, with its sampler."""
+    return train(job.model, job.sampler, job.recipe, progresses.begin(job.model, job.recipe), seed=0)
+
+
+def bare_loop(job: Job, model: nn.Module) -> Iterator[None]:
+    """What a person would write: the same data, loss, clipping and optimiser, and nothing else."""
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.99), fused=True)
+    state, step = None, 0
+    while True:
+        batch = job.sampler.batch(step)
+        logits, state = model(batch.inputs, state)
+        loss = F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten())
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        loss.item()
+        state, step = states.detach(state) if state is not None else None, step + 1
+        yield
+
+
+def model_seconds(job: Job, count: int = 15) -> float:
+    """Median seconds of forward, backward, clipping and optimiser on one batch: an update without the loop around it."""
+    job = replace(job)
+    batch, found = job.sampler.batch(0), []
+    progress = progresses.begin(job.model, job.recipe)
+    job.model.train()
+    for _ in range(count):
+        began = time.perf_counter()
+        loss, _, _ = job.model(batch, None, None)
+        progress.optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(job.model.parameters(), 1.0)
+        progress.optimiser.step()
+        found.append(time.perf_counter() - began)
+    return statistics.median(found)
+
+
+def turn(loop: Iterator[Any], updates: int) -> float:
+    """Seconds per update over so many."""
+    began = time.perf_counter()
+    for _ in range(updates):
+        next(loop)
+    return (time.perf_counter() - began) / updates

@@ -1,0 +1,79 @@
+"""The default recipe of char-rnn against its neighbours: none may beat it by more than 0.02 nats at its own budget.
+
+Rows already in the file given by --rows are not measured again, so a sweep can be made in several sittings.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.common import hardware, shared_text, temporary_runs
+from bench.minutes import row
+
+NEIGHBOURS: dict[str, list[str]] = {
+    "default": [],
+    "half as wide": ["--hidden=128"],
+    "a quarter narrower": ["--hidden=192"],
+    "a quarter wider": ["--hidden=320"],
+    "half as wide again": ["--hidden=384"],
+    "two layers": ["--layers=2"],
+    "gru": ["--cell=gru"],
+    "no dropout": ["--dropout=0"],
+    "more dropout": ["--dropout=0.3"],
+    "adamw": ["--optimiser=adamw"],
+    "higher matrix rate": ["--matrix-rate=0.03"],
+    "lower matrix rate": ["--matrix-rate=0.012"],
+    "twice the rows": ["--rows=32"],
+    "half the rows": ["--rows=8"],
+    "twice the length": ["--length=128"],
+    "embedded symbols": ["--embedding=32"],
+}
+BUDGETS: dict[float, list[str]] = {
+    1.0: [
+        "default", "half as wide", "a quarter narrower", "a quarter wider", "no dropout", "half the rows",
+        "twice the rows", "higher matrix rate", "lower matrix rate",
+    ],
+    3.0: list(NEIGHBOURS),
+    15.0: ["default", "half as wide again"],
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Command:
+    """Which part of the sweep to measure."""
+
+    data: str = "tinyshakespeare.txt"
+    """file in the folder of real text"""
+    minutes: float = 3.0
+    """budget: 1, 3 or 15"""
+    rows: Path | None = None
+    """file of rows measured before; new rows are added to it"""
+
+
+def measure(command: Command) -> Iterator[dict[str, Any]]:
+    """One row a configuration, then the verdict."""
+    data, done = shared_text(command.data), {}
+    for found in command.rows.read_text().splitlines() if command.rows and command.rows.exists() else ():
+        entry = json.loads(found)
+        done[entry.get("minutes"), entry.get("configuration")] = entry
+    losses = {}
+    with temporary_runs() as runs:
+        for name in BUDGETS[command.minutes]:
+            entry = done.get((command.minutes, name))
+            if entry is None:
+                arguments = [f"--minutes={command.minutes:g}", *NEIGHBOURS[name]]
+                entry = row(data, arguments, runs) | {"bench": "sweep", "minutes": command.minutes, "configuration": name}
+                entry |= hardware()
+                if command.rows:
+                    with open(command.rows, "a") as file:
+                        file.write(json.dumps(entry) + "\n")
+            losses[name] = entry["carried_nats"]
+            yield entry
+    best = min(losses, key=lambda name: losses[name])
+    margin = losses["default"] - losses[best]
+    yield {
+        "bench": "sweep", "minutes": command.minutes, "configurations": len(losses), "default_nats": losses["default"],
+        "best": best, "best_nats": losses[best], "default_is_behind_by": margin, "reached": margin <= 0.02,
+    }  # fmt: skip
