@@ -131,6 +131,11 @@ class Session:
     def judged(self, score: Score, improved: bool) -> None:
         """Tell and write down an evaluation; the best weights become the run's."""
         step = self.progress.step
+        if not math.isfinite(score.nats):
+            good = self.progress.saved
+            raise TrainingError(
+                f"update {step}: validation loss is {score.nats}; last good checkpoint: {good}; try a lower learning rate"
+            )
         self.write("validation", nats=score.nats, stderr=score.stderr, protocol=score.protocol)
         self.observe(Evaluated(step, score.nats, score.nats * self.bits, improved))
         if improved:

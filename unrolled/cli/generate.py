@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
 
     run = load(command.run or newest_run(command.runs), runs=command.runs)
     request = Request(command.prompt, command.length, command.seed, command.stream, command.where, rules.validate())
-    if command.json or command.samples > 1:
+    if command.json or command.samples != 1:
         found = run.many(request, command.samples, note=lambda text: say(text, sys.stderr))
         for sample in found:
             show(sample, command.json)

@@ -33,12 +33,16 @@ class Command:
     """show nothing but the run's path at the end"""
     json: bool = False
     """show events as one JSON object a line"""
+    tensorboard: bool = False
+    """write the losses for TensorBoard too, below the run's folder"""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Train, showing progress; 130 after Ctrl-C."""
     started = time.monotonic() - process_age()
     from unrolled.api import train
+    from unrolled.api.events import Event, Finished
+    from unrolled.api.tensorboard import TensorBoard
     from unrolled.api.job import Options
     from unrolled.systems import find_system
 
@@ -52,12 +56,21 @@ def main(arguments: Sequence[str]) -> int:
         if name in parsed.given
     }
     form = "json" if command.json else "quiet" if command.quiet else "auto"
+    finished: list[Finished] = []
     with open_display(form) as display:
-        run = train(
-            command.data, resume=command.resume, from_run=command.from_run, observe=display.show,
+        observers = [display.show, *([TensorBoard()] if command.tensorboard else [])]
+
+        def observe(event: Event) -> None:
+            for each in observers:
+                each(event)
+            if isinstance(event, Finished):
+                finished.append(event)
+
+        train(
+            command.data, resume=command.resume, from_run=command.from_run, observe=observe,
             command=("unrolled", "train", *arguments), started=started, **settings,
         )  # fmt: skip
-    return 0
+    return 130 if finished and finished[-1].state == "interrupted" else 0
 
 
 def recipe_of(system: Any) -> type:
