@@ -9,9 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unrolled.codecs import CODECS, codec_from_json, make_codec
-from unrolled.codecs.bpe import PairCodec
+from unrolled.codecs.bpe import PairCodec, build_tokenizer, sampled
+from unrolled.codecs.bpe import make as make_pairs
 from unrolled.codecs.words import WordCodec
 from unrolled.core.errors import DataError, RunError, UsageError
+
+SEEDS = ["a a\n\n a' b!!  \t\n ab\r\n\u00a0a 11 é\x1c!" * 9, " \n \n  a" * 5]
+PAIRS = make_pairs(SEEDS, 300)
 
 
 def test_characters_are_sorted_and_specials_come_after() -> None:
@@ -58,6 +62,19 @@ def test_bpe_shortens_text_and_holds_the_size_asked_for() -> None:
     codec = make_codec("bpe", [text], 270)
     assert codec.begin == 270 and len(codec.encode(text)) < len(text) / 2
     assert codec.decode(codec.encode("🌳 naïve")) == "🌳 naïve"
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.text(st.sampled_from("ab '\n\r\t\x1c\u00a0\u2028!1é"), max_size=12))
+def test_cutting_text_into_pieces_changes_no_symbol(text) -> None:
+    peer = build_tokenizer(PAIRS.vocabulary, PAIRS.merges)
+    assert PAIRS.encode(text).tolist() == peer.encode(text).ids
+
+
+def test_a_large_corpus_is_sampled_evenly() -> None:
+    assert sampled(["ab"] * 3, 100) == ["ab"] * 3
+    assert sampled(map(str, range(10, 100)), 50) == [str(number) for number in range(10, 100, 4)]
+    assert sampled(["long text", "b"], 3) == ["long text"]
 
 
 def test_decoding_bpe_needs_no_library(monkeypatch) -> None:

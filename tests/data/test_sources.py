@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from unrolled.codecs import make_codec
 from unrolled.core.errors import DataError
 from unrolled.data import reading
 from unrolled.data.reading import blocks, lines
@@ -102,10 +103,20 @@ def test_pieces_join_to_the_text_with_its_newlines(tmp_path, monkeypatch, block)
         assert [number for number, _ in found] == list(range(1, len(found) + 1))
 
 
-def test_blocks_end_with_lines_or_before_spaces(tmp_path, monkeypatch) -> None:
+def test_blocks_begin_with_lines_or_words(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(reading, "BLOCK", 10)
-    (tmp_path / "a.txt").write_text("one\ntwo three four five\nsix")
-    assert list(blocks(tmp_path / "a.txt", "")) == ["one\n", "two three four", " five\n", "six"]
+    (tmp_path / "a.txt").write_text("one\n\ntwo three four five\nsix")
+    assert list(blocks(tmp_path / "a.txt", "")) == ["one\n", "\ntwo three four", " five", "\nsix"]
+
+
+@pytest.mark.parametrize("kind", ["words", "bpe"])
+def test_symbols_do_not_depend_on_blocks(tmp_path, monkeypatch, shared_data, kind) -> None:
+    text = (shared_data / "text/tinyshakespeare.txt").read_text()[:30_000] + "a  b \n\n c\r\nd" * 99
+    (tmp_path / "a.txt").write_bytes(text.encode())
+    codec = make_codec(kind, [text], 500)
+    monkeypatch.setattr(reading, "BLOCK", 997)
+    pieces = [symbol for block in blocks(tmp_path / "a.txt", "") for symbol in codec.encode(block).tolist()]
+    assert pieces == codec.encode(text).tolist()
 
 
 @pytest.mark.parametrize("block", [1, 4, 1 << 20])

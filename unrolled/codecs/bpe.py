@@ -4,6 +4,8 @@ Text is cut into words, numbers and runs of punctuation or space by GPT-2's rule
 inside each in the order in which they were learned. Source: Radford et al. 2019, section 2.2.
 """
 
+import json
+import re
 from collections.abc import Iterable
 from itertools import chain
 from typing import Any
@@ -14,6 +16,9 @@ from unrolled.codecs.text import REPLACEMENT, SURROGATE, TextCodec, Unknown, che
 from unrolled.core.errors import DataError, RunError, UsageError
 
 DEFAULT_VOCABULARY = 2048
+MOST_KNOWN = 100_000  # pieces kept with their symbols
+SAMPLE = 1 << 25  # characters that merges are learned from
+SAFE_CUT = re.compile(r"(?=[ \n]\S)")  # GPT-2's rule begins a word or a run of signs at each of these places
 Merge = tuple[str, str]
 
 
@@ -36,6 +41,7 @@ class PairCodec(TextCodec):
         super().__init__([bytes(LETTERS[letter] for letter in entry) for entry in vocabulary], unknown=False)
         self.vocabulary, self.merges = vocabulary, merges
         self.tokenizer: Any = None
+        self.known: dict[str, tuple[int, ...]] = {}
 
     def encode(self, text: str, unknown: Unknown = "refuse") -> np.ndarray:
         """See TextCodec.encode."""
@@ -43,9 +49,20 @@ class PairCodec(TextCodec):
             self.refuse(text)
         else:
             text = SURROGATE.sub(REPLACEMENT, text)
+        if len(self.known) > MOST_KNOWN:
+            self.known.clear()
+        pieces = SAFE_CUT.split(text)
+        self.learn([piece for piece in set(pieces) if piece not in self.known])
+        return np.fromiter(chain.from_iterable(map(self.known.__getitem__, pieces)), np.int32)
+
+    def learn(self, pieces: list[str]) -> None:
+        """Find the symbols of pieces of text and keep them, because the same words come again and again."""
+        if not pieces:
+            return
         if self.tokenizer is None:
             self.tokenizer = build_tokenizer(self.vocabulary, self.merges)
-        return np.array(self.tokenizer.encode(text, add_special_tokens=False).ids, np.int32)
+        found = self.tokenizer.encode_batch_fast(pieces, add_special_tokens=False)
+        self.known.update((piece, tuple(entry.ids)) for piece, entry in zip(pieces, found, strict=True))
 
     def to_json(self) -> dict[str, Any]:
         """See TextCodec.to_json."""
@@ -63,9 +80,10 @@ def build_tokenizer(vocabulary: list[str], merges: list[Merge]) -> Any:
 
 
 def make(texts: Iterable[str], vocabulary: int | None) -> PairCodec:
-    """Merges learned from `texts` until there are `vocabulary` symbols (2,048 if None), fewer if pairs run out."""
-    import json
+    """Merges learned from `texts` until there are `vocabulary` symbols (2,048 if None), fewer if pairs run out.
 
+    Of more than 33 million characters every second, fourth ... text is learned from.
+    """
     from tokenizers import trainers
 
     size = DEFAULT_VOCABULARY if vocabulary is None else vocabulary
@@ -75,14 +93,28 @@ def make(texts: Iterable[str], vocabulary: int | None) -> PairCodec:
     trainer = trainers.BpeTrainer(
         vocab_size=size, initial_alphabet=sorted(LETTERS), show_progress=False, special_tokens=[], min_frequency=2
     )
-    iterator = iter(texts)
-    first = next(iterator, None)
-    if first is None:
+    sample = sampled(texts, SAMPLE)
+    if not sample:
         raise DataError("there is no text to learn byte pairs from: give a corpus that holds some")
-    tokenizer.train_from_iterator(chain([first], iterator), trainer)
+    tokenizer.train_from_iterator(sample, trainer)
     model = json.loads(tokenizer.to_str())["model"]
     entries = sorted(model["vocab"], key=model["vocab"].__getitem__)
     return PairCodec(entries, [(left, right) for left, right in model["merges"]])
+
+
+def sampled(texts: Iterable[str], limit: int) -> list[str]:
+    """Texts at equal distances in the corpus, together of at most `limit` characters, or the one that is longer."""
+    kept: list[str] = []
+    size, stride = 0, 1
+    for number, text in enumerate(texts):
+        if number % stride:
+            continue
+        kept.append(text)
+        size += len(text)
+        while size > limit and len(kept) > 1:
+            kept, stride = kept[::2], stride * 2
+            size = sum(map(len, kept))
+    return kept
 
 
 def from_json(data: dict[str, Any]) -> PairCodec:

@@ -98,19 +98,27 @@ def decode_strictly(path: Path, compression: str, data: bytes, offset: int, fina
 
 
 def blocks(path: Path, compression: str) -> Iterator[str]:
-    """The text of a file in pieces of about a million characters that end, where they can, after a newline.
+    """The text of a file in pieces of about a million characters that begin, where they can, with a newline.
 
-    Failing that they end before a space, so that words stay whole for codecs that look at words.
+    Failing that they begin with a space, so that codecs which look at words find the same ones as in the whole text.
     """
     rest = ""
     for text in decoded(path, compression):
         text = rest + text
-        cut = text.rfind("\n") + 1 or max(text.rfind(" "), 0) or len(text)
+        cut = last_line(text) or max(text.rfind(" "), 0) or len(text)
         rest = text[cut:]
         if cut:
             yield text[:cut]
     if rest:
         yield rest
+
+
+def last_line(text: str) -> int:
+    """Where the last newline before a visible character stands, 0 if nowhere."""
+    cut = text.rfind("\n", 1, -1)
+    while cut > 0 and text[cut + 1].isspace():
+        cut = text.rfind("\n", 1, cut)
+    return max(cut, 0)
 
 
 def lines(path: Path, compression: str) -> Iterator[tuple[int, str]]:
