@@ -268,11 +268,12 @@ def test_a_link_in_place_of_a_staged_folder_is_left_alone(run: RunFolder, tmp_pa
 def test_readers_beside_a_publisher_see_the_old_or_the_new(run: RunFolder) -> None:
     """Runs are loaded while they train."""
     code = (
-        "import sys; from pathlib import Path; from unrolled.store.configs import RunConfig\n"
+        "import sys, time; from pathlib import Path; from unrolled.store.configs import RunConfig\n"
         "from unrolled.store.folders import RunFolder\n"
         "for width in range(40):\n"
         "    RunFolder(Path(sys.argv[1])).publish(lambda path: path.write_bytes(b'%d' % width * 1000),"
-        " RunConfig('char-rnn', {'width': width}), {'kind': str(width)}, '')"
+        " RunConfig('char-rnn', {'width': width}), {'kind': str(width)}, '')\n"
+        "    time.sleep(0.01)"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(run.path)]) as publisher:
         while publisher.poll() is None:
@@ -280,6 +281,28 @@ def test_readers_beside_a_publisher_see_the_old_or_the_new(run: RunFolder) -> No
             run.config()
     assert publisher.returncode == 0
     assert run.config().config == {"width": 39}
+
+
+def test_a_slow_reader_never_takes_away_what_is_staged_next(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reader has found a staged folder, and moves on only when the publisher has staged another."""
+    write = folders.write_folder
+    monkeypatch.setattr(folders.RunFolder, "_settle", lambda folder: None)
+    publish_new(run)  # staged, and then cut short
+    monkeypatch.undo()
+    real = folders.sync
+
+    def stage(folder: Path) -> None:
+        (folder / "card.md").write_text("staged next")
+
+    def publish_meanwhile(path: Path) -> None:
+        real(path)
+        monkeypatch.setattr(folders, "sync", real)
+        (run.path / ".publish").rmdir()
+        write(run.path / ".publish", stage)
+
+    monkeypatch.setattr(folders, "sync", publish_meanwhile)
+    run.verify()
+    assert (run.path / ".publish" / "card.md").read_text() == "staged next"
 
 
 def test_what_a_killed_publication_staged_is_cleared_away_by_the_next(run: RunFolder) -> None:

@@ -4,8 +4,9 @@ import errno
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import dropwhile
@@ -22,7 +23,7 @@ CONFIG, CODEC, MODEL, CARD, MANIFEST = "config.json", "codec.json", "model.safet
 PUBLISHED = (CONFIG, CODEC, MODEL, CARD)
 METRICS, SAMPLES, RATINGS = "metrics.jsonl", "samples.jsonl", "ratings.jsonl"
 LOCK, STAGED = ".lock", ".publish"
-RETRIES = 5
+RETRIES, RETRY_SECONDS = 20, 0.02
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 Write = Callable[[Path], Any]
 
@@ -92,6 +93,7 @@ class RunFolder:
             except RunError:
                 if not (self.path / STAGED).exists() and self._manifest_bytes() == before:
                     raise
+            time.sleep(RETRY_SECONDS)
         return self._compare()  # the failures before this came from publications that went on meanwhile
 
     def model_sha256(self) -> str:
@@ -142,6 +144,7 @@ class RunFolder:
 
         for left in self.path.glob(f".{STAGED}.*.tmp"):
             shutil.rmtree(left, ignore_errors=True)  # by a process that was killed while it staged
+        shutil.rmtree(self.path / STAGED, ignore_errors=True)  # no file of ours is in it any more
         write_folder(self.path / STAGED, fill)
         self._settle()
         return entries
@@ -160,7 +163,8 @@ class RunFolder:
                 cure = "make the folder writable, or copy it to one that is"
                 raise RunError(f"{staged}: cannot be moved into place ({problem.strerror}): {cure}") from None
         sync(self.path)
-        shutil.rmtree(staged, ignore_errors=True)
+        with suppress(OSError):
+            staged.rmdir()  # and no more than that: another publication may be staged by now
 
     def _manifest_bytes(self) -> bytes:
         return read_bytes(self.path / MANIFEST) if (self.path / MANIFEST).exists() else b""
