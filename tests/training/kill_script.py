@@ -85,7 +85,9 @@ def main() -> None:
     place, kills, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     torch.set_num_threads(1)
     model = tiny()
-    next(train(model, Chunks(), RECIPE, begin(model, RECIPE), seed=0))  # torch loads much on first use: not in each child
+    next(
+        train(model, Chunks(), RECIPE, begin(model, RECIPE), seed=0)
+    )  # torch loads much on first use: not in each child
     chance = random.Random(seed)
     began = time.monotonic()
     os.waitpid(child(place / "whole", place / "whole.jsonl", None), 0)

@@ -8,6 +8,7 @@ between any two updates resumes bit for bit.
 import math
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -18,6 +19,8 @@ from unrolled.core.draws import Draws, derived_seed
 from unrolled.core.errors import TrainingError
 from unrolled.core.protocol import Batch
 from unrolled.core.shapes import Tensor
+from unrolled.core.state import State
+from unrolled.training.distributed import ALONE, Group
 from unrolled.training.evaluation import Score, to_device
 from unrolled.training.progress import Progress
 from unrolled.training.recipe import Recipe, schedule
@@ -59,38 +62,56 @@ def train(
     *,
     seed: int,
     evaluate: Callable[[nn.Module], Score] | None = None,
+    group: Group = ALONE,
 ) -> Iterator[Update]:
     """Update `model` until `progress.steps` updates are made or patience ends, yielding after each.
 
-    Whenever this yields, `progress` and the model may be saved, and `progress.steps` may be set to another total.
+    Whenever this yields, `progress` and the model may be saved, and `progress.steps` may be set to another total. In a
+    `group`, `sampler` gives the rows of all its processes, and what is yielded is the same in all but for `seconds`.
     Raises: TrainingError at a loss or gradient that is not a number, with the weights of before that update.
     """
-    device = next(model.parameters()).device
+    runner, sampler = group.wrap(model), group.shard(sampler)
     batch = sampler.batch(progress.step)
+    (symbols,) = group.total([float(batch.mask.sum())])
     while progress.step < progress.steps and not exhausted(recipe, progress):
         start = time.perf_counter()
         rate = schedule(recipe, progress.step, progress.steps)
-        torch.manual_seed(derived_seed(seed, progress.step))
-        model.train()
-        entered = to_device(batch, device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-            loss, state, metrics = model(entered, progress.carried, draws_of(batch, seed, progress.step))
-        progress.optimiser.zero_grad()
-        loss.backward()
-        values, norm = checked(model, loss, metrics, progress, recipe.learning_rate * rate)
+        # of the predictions of all processes, so that a mean over these is a mean over all
+        share = float(batch.mask.sum()) / max(symbols, 1.0)
+        loss, state, metrics = differentiate(runner, batch, recipe, progress, seed, group, share)
+        following = sampler.batch(progress.step + 1)
+        values, norm = measured(model, loss, metrics)
+        ahead = [float(following.mask.sum()), float(not following.restart.all())]
+        *sums, symbols_ahead, carries = group.total([value * share for value in values.values()] + ahead)
+        values = dict(zip(values, sums, strict=True))
+        refuse_not_a_number(values["loss"], norm, progress, recipe.learning_rate * rate)
         clip(model, norm, recipe.clip)
         progress.optimiser.step(rate)
-        symbols = int(batch.mask.sum())
         progress.step += 1
-        batch = sampler.batch(progress.step)
-        # what the next batch does not read is not kept: a state whose rows all restart
-        progress.carried = None if bool(batch.restart.all()) else states.detach(state)
+        progress.carried = states.detach(state) if carries else None  # what no row goes on from is not kept
         seconds = time.perf_counter() - start
-        update = Update(progress.step, values.pop("loss"), values, norm, rate, symbols, seconds)
+        update = Update(progress.step, values.pop("loss"), values, norm, rate, int(symbols), seconds)
+        batch, symbols = following, symbols_ahead
         if evaluate is not None and due(progress.step, recipe.evaluate_every, progress.steps):
-            score = evaluate(model)
+            score = Score(*group.by_first(partial(evaluate, model)))
             update = update._replace(score=score, improved=progress.judge(score))
         yield update
+
+
+def differentiate(
+    runner: nn.Module, batch: Batch, recipe: Recipe, progress: Progress, seed: int, group: Group, share: float
+) -> tuple[Tensor, State, dict[str, Tensor]]:
+    """Leave the gradient in the parameters; the loss, the state to carry and metrics."""
+    device = next(runner.parameters()).device
+    torch.manual_seed(derived_seed(seed, progress.step, group.rank))
+    runner.train()
+    rows = torch.arange(len(batch.restart)) * group.world + group.rank
+    draws = Draws(seed, rows, torch.full_like(rows, progress.step))
+    with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+        loss, state, metrics = runner(to_device(batch, device), progress.carried, draws)
+    progress.optimiser.zero_grad()
+    (loss * (share * group.world)).backward()
+    return loss, state, metrics
 
 
 def exhausted(recipe: Recipe, progress: Progress) -> bool:
@@ -103,36 +124,28 @@ def due(step: int, every: int, steps: int) -> bool:
     return step == steps or (every > 0 and step % every == 0)
 
 
-def draws_of(batch: Batch, seed: int, step: int) -> Draws:
-    """The draws of one update: one stream per row."""
-    rows = torch.arange(len(batch.restart))
-    return Draws(seed, rows, torch.full_like(rows, step))
-
-
-def checked(
-    model: nn.Module, loss: Tensor, metrics: dict[str, Tensor], progress: Progress, rate: float
-) -> tuple[dict[str, float], float]:
-    """The loss and metrics as numbers, and the norm of the gradient.
-
-    Raises: TrainingError if loss or norm is not finite.
-    """
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    norm = nn.utils.get_total_norm(gradients)
-    named = {**metrics, "loss": loss.detach(), "norm": norm}
+def measured(model: nn.Module, loss: Tensor, metrics: dict[str, Tensor]) -> tuple[dict[str, float], float]:
+    """The loss and metrics as numbers, and the norm of the gradient."""
+    norm = nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
+    named = {**metrics, "loss": loss, "norm": norm}
     # one transfer from the device for all of them
     numbers = torch.stack([value.detach().to(norm) for value in named.values()]).tolist()
     values = dict(zip(named, numbers, strict=True))
-    length = values.pop("norm")
-    if not (math.isfinite(values["loss"]) and math.isfinite(length)):
-        raise TrainingError(not_a_number(values["loss"], length, progress, rate))
-    return values, length
+    return values, values.pop("norm")
 
 
-def not_a_number(loss: float, norm: float, progress: Progress, rate: float) -> str:
-    """The message for an update that would have spoilt the weights."""
+def refuse_not_a_number(loss: float, norm: float, progress: Progress, rate: float) -> None:
+    """Stop before an update that would spoil the weights.
+
+    Raises: TrainingError if loss or norm is not finite.
+    """
+    if math.isfinite(loss) and math.isfinite(norm):
+        return
     what = f"the loss is {loss}" if not math.isfinite(loss) else f"the norm of the gradient is {norm} (loss {loss:.4g})"
     good = f"last good checkpoint: {progress.saved}" if progress.saved else "no checkpoint yet"
-    return f"update {progress.step + 1}: {what} at learning rate {rate:.3g}; {good}; try a lower learning rate or clip"
+    raise TrainingError(
+        f"update {progress.step + 1}: {what} at learning rate {rate:.3g}; {good}; try a lower learning rate or clip"
+    )
 
 
 def clip(model: nn.Module, norm: float, most: float) -> None:

@@ -14,6 +14,7 @@ from unrolled.core.errors import RunError
 from unrolled.core.protocol import Batch
 from unrolled.core.state import State
 from unrolled.training.checkpoints import Checkpoint, first_line, save_checkpoint
+from unrolled.training.distributed import ALONE, Group
 from unrolled.training.evaluation import Score
 from unrolled.training.optimisers import Optimiser, optimiser
 from unrolled.training.recipe import Recipe
@@ -51,10 +52,12 @@ class Progress:
         self.evaluations.append((self.step, score.nats, score.stderr))
         return self.best is not None and self.best[0] == self.step
 
-    def trees(self, model: nn.Module) -> dict[str, dict[str, torch.Tensor]]:
-        """The named tensors that a checkpoint of this moment holds."""
+    def trees(self, model: nn.Module, group: Group = ALONE) -> dict[str, dict[str, torch.Tensor]]:
+        """The named tensors that a checkpoint of this moment holds; all processes of a group must ask together."""
         trees = {"model": dict(model.state_dict()), "optimiser": self.optimiser.tensors()}
-        return trees if self.carried is None else trees | {"carried": dict(states.leaves(self.carried))}
+        if self.carried is None:
+            return trees
+        return trees | {"carried": dict(states.leaves(group.all_rows(self.carried)))}
 
     def scalars(self) -> dict[str, Any]:
         """The numbers that a checkpoint of this moment holds; a number that is not finite is written as null."""
@@ -67,20 +70,24 @@ def begin(model: nn.Module, recipe: Recipe) -> Progress:
     return Progress(optimiser(model, recipe), recipe.steps)
 
 
-def save(folder: Path, model: nn.Module, progress: Progress, extra: dict[str, Any] | None = None) -> Path:
+def save(
+    folder: Path, model: nn.Module, progress: Progress, extra: dict[str, Any] | None = None, group: Group = ALONE
+) -> Path:
     """A durable checkpoint of this moment; `extra` is JSON of the caller's that `resume` leaves alone.
 
+    The processes of a group must save together; the first one writes.
     Raises: TrainingError if it cannot be written; the checkpoints before it are untouched.
     """
     scalars = progress.scalars() | {"extra": extra or {}}
-    progress.saved = save_checkpoint(folder, progress.step, progress.trees(model), scalars)
+    trees = progress.trees(model, group)
+    progress.saved = Path(group.by_first(lambda: str(save_checkpoint(folder, progress.step, trees, scalars))))
     return progress.saved
 
 
-def resume(checkpoint: Checkpoint, model: nn.Module, recipe: Recipe, batch: Batch) -> Progress:
+def resume(checkpoint: Checkpoint, model: nn.Module, recipe: Recipe, batch: Batch, group: Group = ALONE) -> Progress:
     """Put the weights of a checkpoint into `model` and go on where it was saved.
 
-    `batch` is any batch of the run's sampler: it shows the structure of the carried state.
+    `batch` is any batch of the run's sampler, of all rows: it shows the structure of the carried state.
     Raises: RunError if the checkpoint is of another model.
     """
     try:
@@ -93,7 +100,7 @@ def resume(checkpoint: Checkpoint, model: nn.Module, recipe: Recipe, batch: Batc
         progress = Progress(optimiser(model, recipe), steps, step, None, evaluations, checkpoint.path)
         progress.optimiser.load(checkpoint.trees["optimiser"])
         if "carried" in checkpoint.trees:
-            progress.carried = carried_state(checkpoint.trees["carried"], model, batch)
+            progress.carried = group.own_rows(carried_state(checkpoint.trees["carried"], model, batch))
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise RunError(f"{checkpoint.path} is not of this model ({first_line(error)}): use its own run") from error
     return progress
