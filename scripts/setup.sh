@@ -114,8 +114,11 @@ install_all() {
   "$python" -c 'import torch, unrolled' 2>"$log" || fail "installed, but import fails: $(tail -n 1 "$log")"
 }
 
-if [ -f "$ready" ] && intact && [ "$(cat "$ready")" = "$(fingerprint)" ]; then
-  exit 0
+if intact; then
+  now=$(fingerprint)
+  for done in "$ready" .venv/ready-dev; do # dev holds all other extras
+    [ "$(cat "$done" 2>/dev/null)" != "$now" ] || exit 0
+  done
 fi
 check_owner
 intact || make_environment

@@ -47,7 +47,7 @@ class Checkout:
         (self.programs / name).write_text(text)
         (self.programs / name).chmod(0o755)
 
-    def run(self, **settings: str) -> Result:
+    def run(self, extra: str = "dev", **settings: str) -> Result:
         log = self.place / "log"
         log.unlink(missing_ok=True)
         path = f"{self.programs}{os.pathsep}{os.environ['PATH']}"
@@ -60,7 +60,7 @@ class Checkout:
         }
         environment.pop("PYTHON", None)
         done = subprocess.run(
-            ["bash", "scripts/setup.sh", "dev"],
+            ["bash", "scripts/setup.sh", extra],
             cwd=self.place,
             env=environment,
             capture_output=True,
@@ -89,6 +89,14 @@ def test_everything_is_installed_once_and_a_second_run_asks_pip_nothing(checkout
     ]
     second = checkout.run()
     assert second.code == 0 and second.said == "" and installs(second) == []
+
+
+def test_what_tests_need_holds_what_the_demo_needs(checkout: Checkout):
+    demo = checkout.run("demo")
+    assert installs(demo)[2] == "--no-build-isolation -e .[demo]"
+    assert len(installs(checkout.run("dev"))) == 3
+    (checkout.place / ".venv/ready-demo").unlink()
+    assert installs(checkout.run("demo")) == []
 
 
 def test_torch_comes_from_the_cpu_index_where_pip_names_cuda_packages(checkout: Checkout):
