@@ -7,7 +7,8 @@ import torch
 
 from unrolled.core.errors import RunError, UsageError
 from unrolled.core.protocol import Context
-from unrolled.generation.rules import Rules, probabilities
+from unrolled.generation.rules import Rules
+from unrolled.generation.sampling import probabilities
 from unrolled.generation.stream import BLOCK, generate
 from unrolled.generation.window import rereads, window_start
 

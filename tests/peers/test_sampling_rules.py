@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from unrolled.generation.rules import Rules, probabilities
+from unrolled.generation.rules import Rules
+from unrolled.generation.sampling import probabilities
 
 peers = pytest.importorskip("transformers.generation.logits_process", reason="transformers is not installed")
 

@@ -17,7 +17,8 @@ from unrolled.core.draws import Draws
 from unrolled.core.errors import RunError
 from unrolled.core.protocol import Context
 from unrolled.core.shapes import Bool, Float, Int, Tensor
-from unrolled.generation.rules import Rules, choose, probabilities
+from unrolled.generation.rules import Rules
+from unrolled.generation.sampling import choose, probabilities
 from unrolled.generation.window import read_windows, select, window_start
 
 BLOCK = 256  # positions whose draws are made in one call, so that the generator costs a step next to nothing

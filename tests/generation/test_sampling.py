@@ -9,7 +9,8 @@ from hypothesis import strategies as some
 
 from unrolled.core.draws import Draws
 from unrolled.core.errors import UsageError
-from unrolled.generation.rules import Rules, choose, probabilities
+from unrolled.generation.rules import Rules
+from unrolled.generation.sampling import choose, probabilities
 
 SYMBOLS = 50
 
