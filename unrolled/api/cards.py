@@ -2,7 +2,9 @@
 
 import math
 import shlex
+from collections.abc import Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from unrolled.data.encoded import Encoded
@@ -16,7 +18,7 @@ from unrolled.training.recipe import Recipe
 def card(name: str, config: RunConfig, score: Score, encoded: Encoded, bits: float) -> str:
     """What a stranger should know of a run: data, figures, how to use it, licence."""
     data, plan = config.data, config.training["plan"]
-    sources = "\n".join(f"- `{s['path']}`: {s['bytes']:,} bytes, sha256 `{s['sha256']}`" for s in data["sources"])
+    sources = "\n".join(f"- `{Path(s['path']).name}`: {s['bytes']:,} bytes, sha256 `{s['sha256']}`" for s in data["sources"])
     loss = "not measured" if not math.isfinite(score.nats) else (
         f"{score.nats:.4f} nats per symbol ({score.nats * bits:.4f} bits per character), standard error "
         f"{score.stderr:.4f}, over {score.predictions:,} predictions of the validation part, protocol {score.protocol!r}"
@@ -49,7 +51,7 @@ Updates planned: {plan["steps"]:,}.
 
 Made again by:
 
-    {repeat_command(config)}
+    {repeat_command(config, [Path(path).name for path in data['paths']])}
 
 ## Licence
 
@@ -57,10 +59,10 @@ Not stated: the licence of this model follows from that of its data. Write it he
 """
 
 
-def repeat_command(config: RunConfig) -> str:
-    """The command that repeats a training update by update, whatever the speed of the machine."""
+def repeat_command(config: RunConfig, paths: Sequence[str]) -> str:
+    """The command that repeats a training on `paths` update by update, whatever the speed of the machine."""
     system = find_system(config.system)
-    words = ["unrolled", "train", *config.data["paths"], f"--system={config.system}", f"--seed={config.seed}"]
+    words = ["unrolled", "train", *paths, f"--system={config.system}", f"--seed={config.seed}"]
     options = config.training["options"]
     words += [f"--fields={name}" for name in options["fields"]]
     if options["text_field"] != "text":
@@ -97,4 +99,4 @@ def next_commands(folder: RunFolder, config: RunConfig, state: str) -> tuple[str
     path = shlex.quote(str(folder.path))
     if state == "interrupted":
         return (f"unrolled train --resume {path}", f"unrolled generate {path}")
-    return (f"unrolled generate {path}", f"unrolled evaluate {path}", repeat_command(config))
+    return (f"unrolled generate {path}", f"unrolled evaluate {path}", repeat_command(config, config.data["paths"]))

@@ -40,7 +40,8 @@ class Run:
     codec: TextCodec
     fields: FieldTable
     model: SequenceModel
-    runs: Path = field(default=Path("runs"))
+    model_sha256: str = ""
+    runs: Path = Path("runs")
 
     @property
     def device(self) -> torch.device:
@@ -141,7 +142,7 @@ class Run:
     def sample(self, request: "Request", number: int, text: Text) -> Sample:
         """The `number`-th sample of a request as it is written down."""
         return Sample(
-            model_sha256=self.folder.model_sha256(),
+            model_sha256=self.model_sha256,
             seed=request.seed,
             stream=request.stream + number,
             settings={"length": request.length, **asdict(request.rules)},
@@ -202,7 +203,7 @@ def load(run: str | Path, *, runs: str | Path = "runs", device: torch.device | N
     Raises: RunError for a folder that is missing, damaged or from a newer version.
     """
     folder = find_run(run, Path(runs))
-    folder.verify()
+    hashes = folder.verify()
     config = folder.config()
     system = find_system(config.system)
     codec = codec_from_json(folder.codec())
@@ -211,7 +212,7 @@ def load(run: str | Path, *, runs: str | Path = "runs", device: torch.device | N
     model = system.build(settings, codec, fields.sizes)
     load_weights(model, folder.model)
     model.to(device or best_device()).eval()
-    return Run(folder, config, system, codec, fields, model, folder.path.parent)
+    return Run(folder, config, system, codec, fields, model, hashes["model.safetensors"], Path(runs))
 
 
 def load_weights(model: torch.nn.Module, path: Path) -> None:

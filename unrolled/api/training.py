@@ -84,7 +84,7 @@ def begun(job: Job, paths: Sequence[str | Path], command: Sequence[str], observe
         session = Session(job, observe, began, interrupted)
         session.open(command)
         session.run()
-    return load(folder.path)
+    return load(folder.path, runs=job.options.runs)
 
 
 def resumed(name: str | Path, options: Options, observe: Callable[[Event], None], began: float) -> Run:
@@ -96,7 +96,7 @@ def resumed(name: str | Path, options: Options, observe: Callable[[Event], None]
         if not session.reopen(config):
             raise RunError(f"run {folder.name} is finished: go on with it by `unrolled train DATA --from {folder.name}`")
         session.run()
-    return load(folder.path)
+    return load(folder.path, runs=options.runs)
 
 
 @contextmanager
