@@ -77,14 +77,17 @@ def test_the_cache_is_used_and_keyed_by_all_that_matters(plain, tmp_path, monkey
     assert len(list((tmp_path / "symbols").iterdir())) == 3
 
 
-@pytest.mark.parametrize("damage", ["truncate", "remove", "facts", "foreign"])
+@pytest.mark.parametrize("damage", ["truncate", "append", "remove", "facts", "foreign"])
 def test_a_damaged_cache_is_made_again(plain, tmp_path, damage) -> None:
     codec = make_codec("characters", plain.texts("train"))
     wanted = encode_corpus(plain, codec, cache=tmp_path).train.symbols.tolist()
     (folder,) = (tmp_path / "symbols").iterdir()
     file = folder / "train_symbols.npy"
+    size = file.stat().st_size
     if damage == "truncate":
         file.write_bytes(file.read_bytes()[:-1])
+    if damage == "append":
+        file.write_bytes(file.read_bytes() + b"x")
     if damage == "remove":
         file.unlink()
     if damage == "facts":
@@ -92,6 +95,7 @@ def test_a_damaged_cache_is_made_again(plain, tmp_path, damage) -> None:
     if damage == "foreign":
         file.write_bytes(b"x" * file.stat().st_size)
     assert encode_corpus(plain, codec, cache=tmp_path).train.symbols.tolist() == wanted
+    assert file.stat().st_size == size
 
 
 def test_a_cache_that_cannot_be_written_is_named(plain, tmp_path) -> None:

@@ -47,6 +47,7 @@ def test_records_are_read_whole_and_apart(record_part, lengths, length, rows) ->
     restarts = [int(batch.inputs[0, 0]) for batch in carried(part, length) if batch.restart[0]]
     assert restarts == part.starts[:-1].tolist()
     chosen = list(random_windows(part, length, 30, 0))
+    assert all(batch.restart.all() for batch in [*chosen, *evaluation_windows(part, length, rows)])
     assert sum(len(batch.inputs) for batch in chosen) == 30
 
 

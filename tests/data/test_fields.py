@@ -48,6 +48,7 @@ def test_many_numbers_become_bins_of_equal_weight() -> None:
     assert table.resolve("year=1950") == table.ids({"year": 1950})
     assert table.resolve("year=1") == [1] and table.resolve("year=3000") == [BINS]
     assert table.describe(table.resolve("year=1800")) == {"year": "1800 to 1812"}
+    assert table.describe(table.resolve("year=1812"))["year"].startswith("1812 to ")
     assert table.ids({"year": "unknown"}) == [0]
     with pytest.raises(UsageError, match="'late' is not known: choose one of 1800 to 1812"):
         table.resolve("year=late")

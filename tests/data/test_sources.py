@@ -34,14 +34,17 @@ def test_a_name_with_glob_signs_is_a_name_first(tmp_path) -> None:
     assert names(find_sources([tmp_path / "poem[1].txt"])) == ["poem[1].txt"]
 
 
-def test_a_loop_of_links_ends(tmp_path) -> None:
+def test_links_are_followed_and_a_loop_of_them_ends(tmp_path, tmp_path_factory) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "far.txt").write_text("text")
+    (tmp_path / "linked").symlink_to(elsewhere)
     (tmp_path / "a.txt").write_text("text")
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "loop").symlink_to(tmp_path)
     (tmp_path / "in" / "again.txt").symlink_to(tmp_path / "a.txt")
     (tmp_path / "in" / "gone.txt").symlink_to(tmp_path / "nowhere")
     sources, skipped = survey([tmp_path])
-    assert names(sources) == ["a.txt"] and skipped == {"broken link": 1}
+    assert names(sources) == ["a.txt", "far.txt"] and skipped == {"broken link": 1}
 
 
 def test_what_is_no_text_is_passed_over_in_folders_and_refused_by_name(tmp_path) -> None:
