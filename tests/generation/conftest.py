@@ -88,3 +88,9 @@ def tiny() -> type[Tiny]:
 def letters() -> Letters:
     """A codec for the tiny models."""
     return Letters()
+
+
+@pytest.fixture(scope="session")
+def nine_letters() -> Letters:
+    """A codec of nine symbols."""
+    return Letters(9)
