@@ -121,14 +121,14 @@ class Rows:
             steering = None if steering is None else states.take(steering, self.live)
         features, self.state = self.model.step(last, steering, self.state)
         logits = self.model.head.logits(features).to(self.chooser)
-        total = logits.double().logsumexp(1)
-        if not bool(total.isfinite().all()):
+        nats = logits.double().log_softmax(1)
+        if not bool((nats.amax(1) <= 0).all()):
             raise RunError("the model gives not-a-number for probabilities: its weights are damaged, load another run")
         if self.forbidden is None:
             self.prepare(logits.shape[1])
         symbols = choose(probabilities(logits, self.rules, self.seen, self.forbidden), uniform)
         column = symbols.unsqueeze(1)
-        log_probability = logits.gather(1, column).squeeze(1).double() - total
+        log_probability = nats.gather(1, column).squeeze(1)
         if self.seen is not None:
             self.seen.scatter_(1, column, True)
         return self.record(symbols.to(self.live.device), log_probability.to(self.live.device))
