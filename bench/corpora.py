@@ -16,7 +16,10 @@ from unrolled.codecs import make_codec
 from unrolled.data.corpus import open_corpus
 from unrolled.data.encoded import encode_corpus
 
-CORPORA = {"sonnets": ("records/sonnets_spanish.jsonl", []), "wiki-xml": ("wiki-xml/enwiki-shortened.xml.bz2", ["--symbols=bytes"])}
+CORPORA = {
+    "sonnets": ("records/sonnets_spanish.jsonl", []),
+    "wiki-xml": ("wiki-xml/enwiki-shortened.xml.bz2", ["--symbols=bytes"]),
+}
 COMPARED = ("default", "a quarter narrower", "a quarter wider")
 
 
@@ -37,7 +40,11 @@ def measure(command: Command) -> Iterator[dict[str, Any]]:
             yield {"bench": "corpora", "corpus": name, "model": "5-gram table", "nats": five_gram(data, kind)}
             for configuration in COMPARED:
                 arguments = [f"--minutes={command.minutes:g}", *options, *NEIGHBOURS[configuration]]
-                found = row(data, arguments, runs) | {"bench": "corpora", "corpus": name, "configuration": configuration}
+                found = row(data, arguments, runs) | {
+                    "bench": "corpora",
+                    "corpus": name,
+                    "configuration": configuration,
+                }
                 yield found | hardware()
 
 

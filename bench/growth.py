@@ -102,7 +102,13 @@ def sequence_rows(longest: int) -> Iterator[dict[str, Any]]:
                 x = torch.randn(1, length, WIDTH)
                 times = [forward_and_backward(backbone, x) for _ in range(5)]
                 micros = statistics.median(times) / length * 1e6
-                yield {"bench": "growth", "table": "sequence", "backbone": name, "length": length, "microseconds": micros}
+                yield {
+                    "bench": "growth",
+                    "table": "sequence",
+                    "backbone": name,
+                    "length": length,
+                    "microseconds": micros,
+                }
 
 
 def forward_and_backward(backbone: Backbone[Any], x: torch.Tensor) -> float:

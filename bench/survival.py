@@ -15,8 +15,17 @@ from typing import Any
 from bench.common import CHECKOUT, hardware, temporary_runs
 from unrolled.core.errors import UnrolledError
 
-TEXT = "".join(f"{number} bottles stand on the wall, and {number * number % 97} of them are green.\n" for number in range(800))
-SETTINGS = ["--hidden=48", "--dropout=0.2", "--steps=1500", "--evaluate-every=100", "--checkpoint-seconds=0.2", "--seed=5"]
+TEXT = "".join(
+    f"{number} bottles stand on the wall, and {number * number % 97} of them are green.\n" for number in range(800)
+)
+SETTINGS = [
+    "--hidden=48",
+    "--dropout=0.2",
+    "--steps=1500",
+    "--evaluate-every=100",
+    "--checkpoint-seconds=0.2",
+    "--seed=5",
+]
 
 
 @dataclass(frozen=True)

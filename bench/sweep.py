@@ -64,7 +64,11 @@ def measure(command: Command) -> Iterator[dict[str, Any]]:
             entry = done.get((command.minutes, name))
             if entry is None:
                 arguments = [f"--minutes={command.minutes:g}", *NEIGHBOURS[name]]
-                entry = row(data, arguments, runs) | {"bench": "sweep", "minutes": command.minutes, "configuration": name}
+                entry = row(data, arguments, runs) | {
+                    "bench": "sweep",
+                    "minutes": command.minutes,
+                    "configuration": name,
+                }
                 entry |= hardware()
                 if command.rows:
                     with open(command.rows, "a") as file:

@@ -53,7 +53,11 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def poems(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Records whose text is decided by their author."""
     path = tmp_path_factory.mktemp("data") / "poems.jsonl"
-    lines = [{"author": author, "year": 1800 + n % 7, "text": text * 6} for n in range(40) for author, text in (("Ann", f"a{n}a"), ("Bob", f"b{n}b"))]
+    lines = [
+        {"author": author, "year": 1800 + n % 7, "text": text * 6}
+        for n in range(40)
+        for author, text in (("Ann", f"a{n}a"), ("Bob", f"b{n}b"))
+    ]
     path.write_text("\n".join(json.dumps(line) for line in lines))
     return path
 

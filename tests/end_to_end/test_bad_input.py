@@ -186,5 +186,18 @@ def test_read_only_folder(unrolled, book, tmp_path):
 
 
 def test_a_loss_that_is_not_a_number_stops_training(unrolled, book, tmp_path):
-    words = ["--runs", tmp_path, "--name", "x", "--optimiser", "adamw", "--learning-rate", 1e30, "--clip", 0, "--warmup", 0]
+    words = [
+        "--runs",
+        tmp_path,
+        "--name",
+        "x",
+        "--optimiser",
+        "adamw",
+        "--learning-rate",
+        1e30,
+        "--clip",
+        0,
+        "--warmup",
+        0,
+    ]
     one_line(unrolled("train", book, "--steps", 20, "--quiet", *words, *SMALL), 1, "update", "checkpoint")

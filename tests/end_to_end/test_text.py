@@ -44,7 +44,9 @@ def test_a_printed_sample_command_makes_the_sample_again(unrolled, runs):
 
 def test_where_chooses_the_author(unrolled, runs):
     for author, letter in (("Ann", "a"), ("Bob", "b")):
-        found = unrolled("generate", "poems", "--runs", runs, "--where", f"author={author}", "--samples", 8, "--json", "--length", 20)
+        found = unrolled(
+            "generate", "poems", "--runs", runs, "--where", f"author={author}", "--samples", 8, "--json", "--length", 20
+        )
         texts = [json.loads(line)["text"] for line in found.out.splitlines()]
         assert sum(letter in text for text in texts) >= 7, texts
 
@@ -101,7 +103,23 @@ def test_training_is_repeated_by_the_printed_command(unrolled, book, tmp_path):
 
 def test_train_goes_on_from_a_run(unrolled, runs, book, tmp_path):
     shutil.copytree(runs / "plain", tmp_path / "plain")
-    found = unrolled("train", book, "--from", "plain", "--runs", tmp_path, "--name", "next", "--steps", 5, "--quiet", "--rows", 4, "--length", 16)
+    found = unrolled(
+        "train",
+        book,
+        "--from",
+        "plain",
+        "--runs",
+        tmp_path,
+        "--name",
+        "next",
+        "--steps",
+        5,
+        "--quiet",
+        "--rows",
+        4,
+        "--length",
+        16,
+    )
     assert found.code == 0
     assert weights(tmp_path / "next") != weights(tmp_path / "plain")
     wrong = unrolled("train", book, "--from", "plain", "--runs", tmp_path, "--hidden", 99, "--steps", 5)

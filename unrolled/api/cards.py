@@ -18,7 +18,9 @@ from unrolled.training.recipe import Recipe
 def card(name: str, config: RunConfig, score: Score, encoded: Encoded, bits: float) -> str:
     """What a stranger should know of a run: data, figures, how to use it, licence."""
     data, plan = config.data, config.training["plan"]
-    sources = "\n".join(f"- `{Path(s['path']).name}`: {s['bytes']:,} bytes, sha256 `{s['sha256']}`" for s in data["sources"])
+    sources = "\n".join(
+        f"- `{Path(s['path']).name}`: {s['bytes']:,} bytes, sha256 `{s['sha256']}`" for s in data["sources"]
+    )
     loss = "not measured" if not math.isfinite(score.nats) else (
         f"{score.nats:.4f} nats per symbol ({score.nats * bits:.4f} bits per character), standard error "
         f"{score.stderr:.4f}, over {score.predictions:,} predictions of the validation part, protocol {score.protocol!r}"
@@ -51,7 +53,7 @@ Updates planned: {plan["steps"]:,}.
 
 Made again by:
 
-    {repeat_command(config, [Path(path).name for path in data['paths']])}
+    {repeat_command(config, [Path(path).name for path in data["paths"]])}
 
 ## Licence
 
@@ -82,7 +84,11 @@ def flags(kind: type, values: dict[str, Any]) -> list[str]:
     found = []
     for item in fields(kind):
         value = values.get(item.name)
-        if value is None or value == item.default or list(item.default if isinstance(item.default, tuple) else ()) == value:
+        if (
+            value is None
+            or value == item.default
+            or list(item.default if isinstance(item.default, tuple) else ()) == value
+        ):
             continue
         flag = item.name.replace("_", "-")
         if isinstance(value, bool):

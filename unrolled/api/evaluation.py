@@ -16,7 +16,7 @@ from unrolled.core.protocol import Batch
 from unrolled.data.corpus import SplitRule, open_corpus
 from unrolled.data.encoded import Part, encode_corpus
 from unrolled.data.evaluation import carried, evaluation_windows, random_windows
-from unrolled.training.evaluation import summarise, to_device
+from unrolled.training.evaluation import carried_into, summarise, to_device
 
 Protocol = Literal["carried", "windows", "random"]
 Split = Literal["validation", "train", "all"]
@@ -87,7 +87,9 @@ def evaluation_part(run: Run, data: Sequence[str | Path], split: Split) -> tuple
     rule = SplitRule(1.0 if split == "all" else options["split"])
     corpus = open_corpus(paths, fields=run.fields.names, text_field=options["text_field"], split=rule)
     if not data and split != "all" and corpus.fingerprint() != run.config.data["fingerprint"]:
-        raise DataError(f"the data of run {run.folder.name} has changed since it was trained: name the data to score on")
+        raise DataError(
+            f"the data of run {run.folder.name} has changed since it was trained: name the data to score on"
+        )
     encoded = encode_corpus(corpus, run.codec, run.fields)
     name = "validation" if split == "validation" else "train"
     part = encoded.validation if name == "validation" else encoded.train
@@ -111,7 +113,7 @@ def score(run: Run, batches: Iterator[Batch]) -> tuple[float, float, int, float,
     text_nats, text_characters, text_bytes = 0.0, 0, 0
     for batch in batches:
         batch = to_device(batch, run.device)
-        losses, state = run.model.losses(batch, state)
+        losses, state = run.model.losses(batch, carried_into(batch, state))
         losses = torch.where(batch.mask, losses, 0).double()
         for block in range(0, losses.shape[1], 64):  # blocks, so that one long row has a standard error too
             sums.append(losses[:, block : block + 64].sum(1))

@@ -23,7 +23,9 @@ from unrolled.systems import find_system
 from unrolled.systems.system import Budget, Sampler, System
 from unrolled.training.recipe import Recipe
 
-NOMINAL_OPERATIONS = 1.5e13  # what two laptop cores do in three minutes: sizes follow from it where no minutes are given
+NOMINAL_OPERATIONS = (
+    1.5e13  # what two laptop cores do in three minutes: sizes follow from it where no minutes are given
+)
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,13 @@ class Job:
         }
         training = {"recipe": to_json(self.recipe), "options": to_json(self.options), **training}
         return RunConfig(
-            self.system.name, to_json(self.settings), data, training, self.options.seed, tuple(command), unrolled=__version__
+            self.system.name,
+            to_json(self.settings),
+            data,
+            training,
+            self.options.seed,
+            tuple(command),
+            unrolled=__version__,
         )
 
 
@@ -131,12 +139,16 @@ def continued_job(parent: Run, data: Sequence[str | Path], options: Options, set
     if own:
         raise UsageError(f"--from {parent.folder.name} keeps the sizes of that run: leave out {', '.join(own)}")
     if options.fields and options.fields != parent.fields.names:
-        raise UsageError(f"run {parent.folder.name} is conditioned on {parent.fields.names or 'no fields'}: leave out --fields")
+        raise UsageError(
+            f"run {parent.folder.name} is conditioned on {parent.fields.names or 'no fields'}: leave out --fields"
+        )
     options = replace(options, system=system.name, fields=parent.fields.names)
     corpus = open_corpus(data, fields=options.fields, text_field=options.text_field, split=SplitRule(options.split))
     if corpus.is_records != parent.is_records:
         kinds = {True: "records", False: "one long text"}
-        raise UsageError(f"run {parent.folder.name} learned {kinds[parent.is_records]}, this is {kinds[corpus.is_records]}")
+        raise UsageError(
+            f"run {parent.folder.name} learned {kinds[parent.is_records]}, this is {kinds[corpus.is_records]}"
+        )
     config = from_json(system.Config, parent.config.config, "config.json")
     encoded = encode_corpus(corpus, parent.codec, parent.fields)
     gentle = {"learning_rate": 0.3, "matrix_rate": 0.3}
@@ -161,10 +173,14 @@ def resumed_job(folder: RunFolder) -> tuple[Job, RunConfig]:
         paths, fingerprint = config.data["paths"], config.data["fingerprint"]
         table = FieldTable.from_json(config.data["fields"])
     except (KeyError, TypeError) as problem:
-        raise RunError(f"{source}: lacks {problem}, so the training cannot go on: restore the file from a copy") from None
+        raise RunError(
+            f"{source}: lacks {problem}, so the training cannot go on: restore the file from a copy"
+        ) from None
     corpus = open_corpus(paths, fields=options.fields, text_field=options.text_field, split=SplitRule(options.split))
     if corpus.fingerprint() != fingerprint:
-        raise RunError(f"the data of run {folder.name} has changed: train anew, or go on with `train DATA --from {folder.name}`")
+        raise RunError(
+            f"the data of run {folder.name} has changed: train anew, or go on with `train DATA --from {folder.name}`"
+        )
     codec = codec_from_json(folder.codec())
     settings = from_json(system.Config, config.config, source)
     encoded = encode_corpus(corpus, codec, table)
@@ -183,5 +199,3 @@ def assemble(
     model = system.build(settings, codec, table.sizes)
     model.to(best_device())
     return Job(None, options, system, settings, recipe, corpus, codec, table, encoded, model, sampler)
-
-

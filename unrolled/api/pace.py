@@ -1,7 +1,6 @@
 """A budget of minutes turned into a number of updates, once, and again at a checkpoint when the machine's speed changes."""
 
 import copy
-import statistics
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +10,7 @@ from torch import nn
 
 from unrolled.systems.system import Sampler
 from unrolled.training import progress as progresses
+from unrolled.training.distributed import Group
 from unrolled.training.loop import train
 from unrolled.training.recipe import Recipe
 
@@ -31,16 +31,18 @@ def machine_rate(seconds: float = 0.3) -> float:
     return 2 * size**3 * count / (time.perf_counter() - began)
 
 
-def measure_update(model: nn.Module, sampler: Sampler, recipe: Recipe, seed: int, seconds: float = 2.0) -> float:
-    """Median seconds of one update, from updates of a copy of the model."""
+def measure_update(
+    model: nn.Module, sampler: Sampler, recipe: Recipe, seed: int, group: Group, seconds: float = 2.0
+) -> float:
+    """Mean seconds of one update, what happens between updates included, from updates of a copy of the model."""
     trial = copy.deepcopy(model)
-    updates = train(trial, sampler, recipe, progresses.begin(trial, recipe), seed=seed)
-    times, began = [], time.perf_counter()
-    for update in updates:
-        times.append(update.seconds)
-        if time.perf_counter() - began >= seconds and len(times) >= 3:
-            break
-    return statistics.median(times[1:] or times)
+    updates = train(trial, sampler, recipe, progresses.begin(trial, recipe), seed=seed, group=group)
+    next(updates)  # the first is slower than any other
+    count, began = 0, time.perf_counter()
+    while count < 3 or group.agreed(time.perf_counter() - began) < seconds:
+        next(updates)
+        count += 1
+    return (time.perf_counter() - began) / count
 
 
 @dataclass
@@ -65,11 +67,14 @@ class Pace:
         assert self.seconds is not None
         return max(1, int((self.seconds - self.elapsed() - self.closing - overhead) / update_seconds))
 
-    def revise(self, step: int, steps: int, update_seconds: float, overhead: float) -> int:
-        """The number of updates in all that now keeps to the budget: `steps`, unless that is off by too much."""
+    def revise(self, step: int, steps: int, update_seconds: float) -> int:
+        """The number of updates in all that now keeps to the budget: `steps`, unless that is off by too much.
+
+        `update_seconds` include the evaluations between updates.
+        """
         if self.seconds is None:
             return steps
-        fitting = step + self.updates(update_seconds, overhead)
+        fitting = step + self.updates(update_seconds, 0.0)
         if abs(fitting - steps) * update_seconds <= TOLERANCE * self.seconds:
             return steps
         self.revisions.append({"step": step, "from": steps, "to": fitting})

@@ -18,8 +18,8 @@ from unrolled.generation.text import Piece, Text, collect, gather, pieces
 from unrolled.models.sequence import SequenceModel
 from unrolled.store.configs import RunConfig, from_json
 from unrolled.store.folders import RunFolder, find_run, list_runs
-from unrolled.store.records import Sample
 from unrolled.store.recorder import Recorder
+from unrolled.store.records import Sample
 from unrolled.systems import find_system
 from unrolled.systems.system import System
 from unrolled.training.checkpoints import read_tensors
@@ -224,4 +224,6 @@ def load_weights(model: torch.nn.Module, path: Path) -> None:
     try:
         model.load_state_dict(tensors)
     except RuntimeError as problem:
-        raise RunError(f"{path}: the weights are of another model than config.json says: copy the run again") from problem
+        raise RunError(
+            f"{path}: the weights are of another model than config.json says: copy the run again"
+        ) from problem

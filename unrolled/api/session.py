@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -11,13 +12,15 @@ from unrolled.api.events import Evaluated, Event, Finished, Note, Progress, Samp
 from unrolled.api.job import Job
 from unrolled.api.pace import Pace, measure_update
 from unrolled.api.run import Request, Run, load_weights
-from unrolled.api.validation import FINAL, Validation
+from unrolled.api.validation import FINAL, PROBE, Validation
 from unrolled.core.errors import RunError, TrainingError
 from unrolled.store.configs import RunConfig
 from unrolled.store.recorder import Recorder
 from unrolled.store.records import Metric
 from unrolled.training import progress as progresses
+from unrolled.training.advice import advice
 from unrolled.training.checkpoints import latest_checkpoint, pack_tensors, prune
+from unrolled.training.distributed import ALONE, Group
 from unrolled.training.evaluation import Score
 from unrolled.training.loop import Update, train
 
@@ -31,19 +34,24 @@ class Session:
     """Trains one job; `interrupted` is asked between updates."""
 
     def __init__(
-        self, job: Job, observe: Callable[[Event], None], began: float, interrupted: Callable[[], bool]
+        self,
+        job: Job,
+        observe: Callable[[Event], None],
+        began: float,
+        interrupted: Callable[[], bool],
+        group: Group = ALONE,
     ) -> None:
         assert job.folder is not None
-        self.job, self.folder, self.observe, self.interrupted = job, job.folder, observe, interrupted
+        self.job, self.folder, self.group, self.interrupted = job, job.folder, group, interrupted
+        self.observe = observe if group.is_first else lambda event: None
+        self.recorder: Recorder | None = None
         minutes = job.options.minutes
         self.pace = Pace(None if minutes is None else minutes * 60, began)
         self.validation = Validation(
             job.encoded.validation, job.recipe.length, job.model.position_limit, job.recipe.precision
         )
-        lengths = job.codec.byte_lengths()
-        self.bits = bits_per_character(job, lengths)
+        self.bits = bits_per_character(job)
         self.command: tuple[str, ...] = ()
-        self.best: Score | None = None
         self.loss: float | None = None
         self.update_seconds = 0.0
 
@@ -51,12 +59,14 @@ class Session:
         """Plan a new training and write down what it is; from here on the run can be used and resumed."""
         job, self.command = self.job, tuple(command)
         self.progress = progresses.begin(job.model, job.recipe)
-        first = self.validation.score(job.model)
+        first = self.score(PROBE)
         steps = job.recipe.steps
         if self.pace.seconds is not None:
             self.pace.closing += self.validation.final_seconds()
-            self.update_seconds = measure_update(job.model, job.sampler, job.recipe, job.options.seed)
+            seconds = measure_update(job.model, job.sampler, job.recipe, job.options.seed, self.group)
+            self.update_seconds = self.group.agreed(seconds)
             steps = self.pace.updates(self.update_seconds, EVALUATIONS * self.validation.seconds)
+            steps = int(self.group.agreed(steps))
         elif job.options.epochs is not None:
             steps = max(1, round(job.options.epochs * job.sampler.steps_per_epoch))
         cadence = job.recipe.evaluate_every or max(1, math.ceil(steps / EVALUATIONS))
@@ -72,7 +82,8 @@ class Session:
             self.observe(Note(note))
         if checkpoint is None:
             raise RunError(f"run {self.folder.name} has no good checkpoint: train it anew under another --name")
-        self.progress = progresses.resume(checkpoint, self.job.model, self.job.recipe, self.job.sampler.batch(0))
+        job = self.job
+        self.progress = progresses.resume(checkpoint, job.model, job.recipe, job.sampler.batch(0), self.group)
         extra = checkpoint.scalars.get("extra", {})
         self.pace.earlier, self.pace.revisions = float(extra["elapsed"]), list(extra["revisions"])
         self.command = config.command
@@ -86,7 +97,10 @@ class Session:
     def run(self) -> None:
         """Train to the end of the budget, of patience or of the user's, and leave the best weights behind."""
         self.announce()
-        with Recorder(self.folder, self.job.options.runs, lambda text: self.observe(Note(text))) as self.recorder:
+        with ExitStack() as stack:
+            if self.group.is_first:
+                recorder = Recorder(self.folder, self.job.options.runs, lambda text: self.observe(Note(text)))
+                self.recorder = stack.enter_context(recorder)
             self.write("state", state="training")
             try:
                 state = self.updates()
@@ -101,7 +115,9 @@ class Session:
         recipe = job.recipe if job.recipe.patience else replace(job.recipe, patience=PATIENCE)
         began = saved = shown = written = time.monotonic()
         first, judging = progress.step, self.validation.score if self.validation.is_possible else None
-        for update in train(job.model, job.sampler, recipe, progress, seed=job.options.seed, evaluate=judging):
+        for update in train(
+            job.model, job.sampler, recipe, progress, seed=job.options.seed, evaluate=judging, group=self.group
+        ):
             self.loss = update.loss if self.loss is None else self.loss + 0.05 * (update.loss - self.loss)
             now = time.monotonic()
             if now - shown >= SHOW_SECONDS:
@@ -112,13 +128,25 @@ class Session:
                 written = now
             if update.score is not None:
                 self.judged(update.score, update.improved)
-            if now - saved >= job.options.checkpoint_seconds:
+            save_now, stop_now = self.agreed(now - saved >= job.options.checkpoint_seconds, self.interrupted())
+            if save_now:
                 self.replan((now - began) / (progress.step - first))
                 self.save()
                 saved = time.monotonic()
-            if self.interrupted():
+            if stop_now:
                 return "interrupted"
         return "finished" if progress.step >= progress.steps else "stopped early"
+
+    def agreed(self, *decisions: bool) -> list[bool]:
+        """What the first process decides."""
+        if self.group.world == 1:
+            return list(decisions)
+        mine = [float(decision and self.group.is_first) for decision in decisions]
+        return [bool(found) for found in self.group.total(mine)]
+
+    def score(self, predictions: int) -> Score:
+        """The validation loss, as the first process finds it."""
+        return Score(*self.group.by_first(lambda: self.validation.score(self.job.model, predictions)))
 
     def show(self, update: Update, seconds: float) -> None:
         """Tell where training is; one update has taken `seconds` on average, evaluations included."""
@@ -131,6 +159,8 @@ class Session:
     def judged(self, score: Score, improved: bool) -> None:
         """Tell and write down an evaluation; the best weights become the run's."""
         step = self.progress.step
+        if not self.group.is_first:
+            return
         if not math.isfinite(score.nats):
             good = self.progress.saved
             raise TrainingError(
@@ -140,7 +170,7 @@ class Session:
         self.observe(Evaluated(step, score.nats, score.nats * self.bits, improved))
         if improved:
             self.publish(score)
-        if not improved or step < self.progress.steps:
+        if step < self.progress.steps:
             self.observe(Sampled(step, self.specimen()))
 
     def specimen(self) -> str:
@@ -153,20 +183,24 @@ class Session:
     def replan(self, seconds: float) -> None:
         """Change the number of updates if the time budget would be missed; `seconds` as measured so far."""
         before, step = self.progress.steps, self.progress.step
-        steps = self.pace.revise(step, before, seconds, 0.0)
+        steps = int(self.group.agreed(self.pace.revise(step, before, seconds)))
         if steps != before:
             self.progress.steps = steps
-            self.folder.write_config(self.config())
+            if self.group.is_first:
+                self.folder.write_config(self.config())
             self.observe(Note(f"this machine's speed has changed: {steps} updates in all instead of {before}"))
 
     def save(self, over: bool = False) -> None:
         """Make a checkpoint, and drop all but the newest two; `over` says that nothing is left to do."""
         extra = {"elapsed": self.pace.elapsed(), "revisions": self.pace.revisions, "over": over}
-        progresses.save(self.folder.checkpoints, self.job.model, self.progress, extra)
-        prune(self.folder.checkpoints)
+        progresses.save(self.folder.checkpoints, self.job.model, self.progress, extra, group=self.group)
+        if self.group.is_first:
+            prune(self.folder.checkpoints)
 
     def publish(self, score: Score) -> None:
         """Make the present weights those of the run."""
+        if not self.group.is_first:
+            return
         content = pack_tensors(dict(self.job.model.state_dict()))
         config = self.config()
         text = card(self.folder.name, config, score, self.job.encoded, self.bits)
@@ -176,7 +210,9 @@ class Session:
         """Tell what is about to be trained."""
         job = self.job
         parameters = sum(p.numel() for p in job.model.parameters())
-        sizes = ", ".join(f"{name} {value}" for name, value in asdict(job.settings).items() if type(value) in (int, float))
+        sizes = ", ".join(
+            f"{name} {value}" for name, value in asdict(job.settings).items() if type(value) in (int, float)
+        )
         plan = (
             f"{parameters:,} parameters ({sizes}), {len(job.encoded.train.symbols):,} symbols to learn from, "
             f"{self.progress.steps:,} updates of {job.recipe.rows} x {job.recipe.length}"
@@ -192,12 +228,13 @@ class Session:
         self.save(over=state != "interrupted")
         score = None
         if state != "interrupted":
-            load_weights(self.job.model, self.folder.model)
-            score = self.validation.score(self.job.model, FINAL)
+            self.group.by_first(lambda: load_weights(self.job.model, self.folder.model))
+            score = self.score(FINAL)
             self.publish(score)
         nats = score.nats if score and math.isfinite(score.nats) else None
         self.write("state", state=state, nats=nats, protocol=self.validation.protocol)
-        for line in self.advice():
+        predictions = min(PROBE, self.validation.size)
+        for line in advice(self.progress.evaluations, self.loss, predictions=predictions):
             self.observe(Note(line))
         self.observe(
             Finished(
@@ -206,24 +243,22 @@ class Session:
             )
         )  # fmt: skip
 
-    def advice(self) -> list[str]:
-        """Plain advice from the course of the losses."""
-        return []
-
     def write(self, kind: str, **values: Any) -> None:
         """Write a metric down; numbers that are not finite become null."""
+        if self.recorder is None:
+            return
         finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
         self.recorder.metric(Metric(self.progress.step, kind, finite))
 
 
-def bits_per_character(job: Job, lengths: Any) -> float:
+def bits_per_character(job: Job) -> float:
     """What nats per symbol are multiplied by to give bits per character of the validation text."""
     part = job.encoded.validation if len(job.encoded.validation.symbols) > 1 else job.encoded.train
     counts = job.corpus.facts()
     characters = counts.get("validation_characters") if part is job.encoded.validation else None
     symbols = len(part.symbols)
     if not characters:
-        characters = counts["characters"] * symbols / (len(job.encoded.train.symbols) + len(job.encoded.validation.symbols))
+        characters = (
+            counts["characters"] * symbols / (len(job.encoded.train.symbols) + len(job.encoded.validation.symbols))
+        )
     return symbols / characters / math.log(2)
-
-

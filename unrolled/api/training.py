@@ -4,7 +4,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from unrolled.api.pace import machine_rate
 from unrolled.api.run import Run, load
 from unrolled.api.session import Session
 from unrolled.core.errors import RunError, UsageError
-from unrolled.store.folders import create_run, find_run
+from unrolled.store.folders import RunFolder, create_run, find_run
+from unrolled.training.distributed import Group, join_group, leave_group
 
 DEFAULT_MINUTES = 3.0
 
@@ -49,16 +50,19 @@ def train(
     if resume is not None:
         if paths or rest:
             raise UsageError("resume goes on with the data and settings of its run: leave out everything else")
-        return resumed(resume, options, observe, began)
+        return resumed(resume, options, observe, began, join_group())
     if not paths:
         raise UsageError("no data to train on: name files or folders, as in `unrolled train book.txt`")
     options = budgeted(options, rest)
-    operations = machine_rate() * options.minutes * 60 if options.minutes else NOMINAL_OPERATIONS
+    group = join_group()
+    operations = NOMINAL_OPERATIONS
+    if options.minutes:
+        operations = group.agreed(machine_rate()) * group.world * options.minutes * 60
     if from_run is None:
         job = new_job(paths, options, rest, operations)
     else:
         job = continued_job(load(from_run, runs=options.runs), paths, options, rest)
-    return begun(job, paths, command, observe, began)
+    return begun(job, paths, command, observe, began, group)
 
 
 def budgeted(options: Options, settings: dict[str, Any]) -> Options:
@@ -76,26 +80,47 @@ def budgeted(options: Options, settings: dict[str, Any]) -> Options:
     return options if chosen else replace(options, minutes=DEFAULT_MINUTES)
 
 
-def begun(job: Job, paths: Sequence[str | Path], command: Sequence[str], observe: Callable[[Event], None], began: float) -> Run:
+def begun(
+    job: Job,
+    paths: Sequence[str | Path],
+    command: Sequence[str],
+    observe: Callable[[Event], None],
+    began: float,
+    group: Group,
+) -> Run:
     """Create the run folder of a new job and train."""
-    folder = create_run(job.options.runs, job.options.name, job.system.name, str(paths[0]))
-    job.folder = folder
-    with folder.lock(), interruptible() as interrupted:
-        session = Session(job, observe, began, interrupted)
+    options = job.options
+    path = group.by_first(lambda: str(create_run(options.runs, options.name, job.system.name, str(paths[0])).path))
+    job.folder = RunFolder(Path(path))
+    with sole(job.folder, group), interruptible() as interrupted:
+        session = Session(job, observe, began, interrupted, group)
         session.open(command)
         session.run()
-    return load(folder.path, runs=job.options.runs)
+    return left(job.folder, options, group)
 
 
-def resumed(name: str | Path, options: Options, observe: Callable[[Event], None], began: float) -> Run:
+def resumed(name: str | Path, options: Options, observe: Callable[[Event], None], began: float, group: Group) -> Run:
     """Go on with a run from its newest good checkpoint."""
     folder = find_run(name, options.runs)
-    with folder.lock(), interruptible() as interrupted:
+    with sole(folder, group), interruptible() as interrupted:
         job, config = resumed_job(folder)
-        session = Session(job, observe, began, interrupted)
+        session = Session(job, observe, began, interrupted, group)
         if not session.reopen(config):
-            raise RunError(f"run {folder.name} is finished: go on with it by `unrolled train DATA --from {folder.name}`")
+            raise RunError(
+                f"run {folder.name} is finished: go on with it by `unrolled train DATA --from {folder.name}`"
+            )
         session.run()
+    return left(folder, options, group)
+
+
+def sole(folder: RunFolder, group: Group) -> AbstractContextManager[None]:
+    """The lock on a run, held by the process that writes it."""
+    return folder.lock() if group.is_first else nullcontext()
+
+
+def left(folder: RunFolder, options: Options, group: Group) -> Run:
+    """Part from the other processes, and load what was made."""
+    leave_group(group)
     return load(folder.path, runs=options.runs)
 
 

@@ -39,10 +39,14 @@ def main(arguments: Sequence[str]) -> int:
     name = words.pop(0)
     if name not in BENCHES:
         near = get_close_matches(name, BENCHES, 1)
-        raise UsageError(f"no measurement {name!r}: " + (f"did you mean {near[0]!r}?" if near else f"there are {', '.join(BENCHES)}"))
+        raise UsageError(
+            f"no measurement {name!r}: " + (f"did you mean {near[0]!r}?" if near else f"there are {', '.join(BENCHES)}")
+        )
     checkout = Path(__file__).resolve().parents[2]
     if not (checkout / "bench" / f"{name}.py").is_file():
-        raise UsageError("the measurements are not part of the installed package: run them in a checkout of the repository")
+        raise UsageError(
+            "the measurements are not part of the installed package: run them in a checkout of the repository"
+        )
     sys.path.insert(0, str(checkout))
     module = importlib.import_module(f"bench.{name}")
     command, common = parse(f"bench {name}", module.__doc__, words, module.Command, Common).values

@@ -42,8 +42,8 @@ def main(arguments: Sequence[str]) -> int:
     started = time.monotonic() - process_age()
     from unrolled.api import train
     from unrolled.api.events import Event, Finished
-    from unrolled.api.tensorboard import TensorBoard
     from unrolled.api.job import Options
+    from unrolled.api.tensorboard import TensorBoard
     from unrolled.systems import find_system
 
     system = find_system(peek(arguments, "--system", Options.system))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 
 from unrolled.core.protocol import Batch
-from unrolled.core.state import map_state
+from unrolled.core.state import State, map_state
 
 
 class Score(NamedTuple):
@@ -47,7 +47,7 @@ def evaluate_batches(
         for batch in batches:
             batch = to_device(batch, device)
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-                losses, state = model.losses(batch, state)
+                losses, state = model.losses(batch, carried_into(batch, state))
             sums.append(torch.where(batch.mask, losses, 0).double().sum(1))
             counts.append(batch.mask.sum(1))
     finally:
@@ -55,6 +55,11 @@ def evaluate_batches(
     if not sums:
         return Score(math.nan, 0, math.nan, protocol, split)
     return summarise(torch.cat(sums).cpu(), torch.cat(counts).cpu(), protocol, split)
+
+
+def carried_into(batch: Batch, state: State | None) -> State | None:
+    """The state that a batch goes on from; None if all its rows restart, since it may then have fewer rows."""
+    return None if bool(batch.restart.all()) else state
 
 
 def summarise(sums: torch.Tensor, counts: torch.Tensor, protocol: str, split: str) -> Score:
