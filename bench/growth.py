@@ -1,4 +1,4 @@
-"""How time and memory grow: with the size of the corpus, the length of sequences and the length of what is generated."""
+"""How time and memory grow: with the size of the corpus, the length of sequences and what is generated."""
 
 import os
 import random

@@ -17,6 +17,7 @@ class BareRecurrent(nn.Module):
         self.output = nn.Linear(hidden, size)
 
     def forward(self, symbols: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Logits and the state to carry."""
         features, state = self.recurrent(F.one_hot(symbols, self.size).float(), state)
         return self.output(features), state
 
@@ -34,6 +35,7 @@ class BareBlock(nn.Module):
         self.narrow = nn.Linear(4 * width, width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """The residual path after this block."""
         rows, time, width = x.shape
         parts = self.mixed(self.norms[0](x)).view(rows, time, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(*parts.unbind(0), is_causal=True)
@@ -51,5 +53,6 @@ class BareGPT(nn.Module):
         self.norm = nn.LayerNorm(width, bias=False)
 
     def forward(self, symbols: Tensor, state: None) -> tuple[Tensor, None]:
+        """Logits, and no state."""
         x = self.symbols(symbols) + self.positions(torch.arange(symbols.shape[1]))
         return F.linear(self.norm(self.blocks(x)), self.symbols.weight), None

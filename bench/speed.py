@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -69,7 +69,8 @@ def figures(shape: str, job: Job, times: dict[str, list[float]], rate: float) ->
     symbols = job.recipe.rows * job.recipe.length
     operations = 6 * symbols * sum(p.numel() for p in job.model.parameters() if p.ndim == 2)
     return {
-        "bench": "speed", "shape": shape, "symbols_per_second": symbols / ours, "bare_symbols_per_second": symbols / bare,
+        "bench": "speed", "shape": shape,
+        "symbols_per_second": symbols / ours, "bare_symbols_per_second": symbols / bare,
         "ratio": bare / ours, "overhead": ours / model_seconds(job) - 1,
         "matrix_product_gflops": rate / 1e9, "share_of_matrix_products": operations / ours / rate,
     }  # fmt: skip
@@ -98,8 +99,7 @@ def bare_loop(job: Job, model: nn.Module) -> Iterator[None]:
 
 
 def model_seconds(job: Job, count: int = 15) -> float:
-    """Median seconds of forward, backward, clipping and optimiser on one batch: an update without the loop around it."""
-    job = replace(job)
+    """Median seconds of forward, backward, clipping and optimiser on one batch: an update without its loop."""
     batch, found = job.sampler.batch(0), []
     progress = progresses.begin(job.model, job.recipe)
     job.model.train()

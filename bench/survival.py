@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,8 @@ def measure(command: Command) -> Iterator[dict[str, Any]]:
         ended = [folder / "broken", *folder.glob("ended-*")]
         equal = {digest(run) for run in ended} == {digest(folder / "whole")}
         yield {
-            "bench": "survival", "kills": kills, "ended_runs": len(ended), "in_saves": in_saves, "unusable": unusable, "equal_weights": equal,
+            "bench": "survival", "kills": kills, "ended_runs": len(ended),
+            "in_saves": in_saves, "unusable": unusable, "equal_weights": equal,
             "reached": equal and not unusable, **hardware(),
         }  # fmt: skip
 
@@ -79,10 +81,8 @@ def start(arguments: list[Any]) -> subprocess.Popen[bytes]:
 
 def wait(process: subprocess.Popen[bytes], draws: random.Random) -> bool:
     """Let the process live for a random time."""
-    try:
+    with suppress(subprocess.TimeoutExpired):
         process.wait(draws.uniform(2.0, 7.0))
-    except subprocess.TimeoutExpired:
-        pass
     return False
 
 

@@ -43,7 +43,22 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A few thousand characters of plain text."""
     draws = random.Random(0)
-    words = "the sea a bird over under green night sings falls and waits for rain".split()
+    words = [
+        "the",
+        "sea",
+        "a",
+        "bird",
+        "over",
+        "under",
+        "green",
+        "night",
+        "sings",
+        "falls",
+        "and",
+        "waits",
+        "for",
+        "rain",
+    ]
     path = tmp_path_factory.mktemp("data") / "book.txt"
     path.write_text("\n".join(" ".join(draws.choices(words, k=7)).capitalize() + "." for _ in range(120)))
     return path

@@ -23,7 +23,7 @@ def card(name: str, config: RunConfig, score: Score, encoded: Encoded, bits: flo
     )
     loss = "not measured" if not math.isfinite(score.nats) else (
         f"{score.nats:.4f} nats per symbol ({score.nats * bits:.4f} bits per character), standard error "
-        f"{score.stderr:.4f}, over {score.predictions:,} predictions of the validation part, protocol {score.protocol!r}"
+        f"{score.stderr:.4f}, over {score.predictions:,} predictions of the validation part, protocol {score.protocol}"
     )  # fmt: skip
     sizes = "\n".join(f"- {key}: {value}" for key, value in config.config.items())
     return f"""# {name}

@@ -160,7 +160,8 @@ class Run:
             with Recorder(self.folder, self.runs) as recorder:
                 return recorder.samples(samples)
         except OSError as problem:
-            raise RunError(f"{self.folder.path}: cannot keep samples there ({problem.strerror}): make it writable")
+            place, why = self.folder.path, problem.strerror
+            raise RunError(f"{place}: cannot keep samples there ({why}): make it writable") from problem
 
 
 @dataclass(frozen=True)

@@ -164,7 +164,7 @@ class Session:
         if not math.isfinite(score.nats):
             good = self.progress.saved
             raise TrainingError(
-                f"update {step}: validation loss is {score.nats}; last good checkpoint: {good}; try a lower learning rate"
+                f"update {step}: validation loss {score.nats}; last good checkpoint: {good}; try a lower learning rate"
             )
         self.write("validation", nats=score.nats, stderr=score.stderr, protocol=score.protocol)
         self.observe(Evaluated(step, score.nats, score.nats * self.bits, improved))

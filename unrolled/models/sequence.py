@@ -14,6 +14,8 @@ from unrolled.heads.categorical import Categorical
 class OneHot(nn.Module):
     """Symbols as unit vectors."""
 
+    units: Float[Tensor, "v v"]
+
     def __init__(self, size: int) -> None:
         super().__init__()
         self.register_buffer("units", torch.eye(size), persistent=False)

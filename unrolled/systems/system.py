@@ -4,8 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from torch import nn
-
 from unrolled.codecs.text import TextCodec
 from unrolled.data.encoded import Part
 from unrolled.training.recipe import Recipe
@@ -45,6 +43,6 @@ class System:
     commands: frozenset[str]
     codec: Callable[[Any], tuple[str, int | None]]  # config -> kind of symbols, size of the vocabulary
     complete: Callable[[Any, Budget], Any]
-    build: Callable[[Any, TextCodec, tuple[int, ...]], nn.Module]
+    build: Callable[[Any, TextCodec, tuple[int, ...]], Any]  # gives the model
     recipe: Callable[[Any, Budget], Recipe]
     batches: Callable[[Any, Part, Recipe, int], Sampler]

@@ -1,5 +1,7 @@
 """Assembly that the text systems share."""
 
+from typing import Any
+
 from torch import nn
 
 from unrolled.backbones.combinators import Conditioned
@@ -12,7 +14,7 @@ COMMANDS = frozenset({"train", "generate", "complete", "curate", "evaluate", "ch
 FIELD_WIDTH = 64
 
 
-def embedding(codec: TextCodec, width: int) -> tuple[nn.Module, int]:
+def embedding(codec: TextCodec, width: int) -> tuple[Any, int]:
     """How symbols enter and how wide they are: one-hot for a `width` of 0, else a learned embedding."""
     if width == 0:
         return OneHot(codec.size), codec.size
