@@ -1,6 +1,9 @@
 """Sequence models with two equal views: train them in parallel, run them step by step."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unrolled.api import load, train
 
 __version__ = "0.1.0"
 __all__ = ["load", "train"]

@@ -64,7 +64,7 @@ def evaluate(
     protocol = protocol or ("windows" if limit else "carried")
     if protocol == "carried" and limit:
         raise UsageError(f"protocol carried needs a state without limit, this model has {limit} positions: use windows")
-    window = window or run.config.training["recipe"]["length"]
+    window = int(window or run.config.training["recipe"]["length"])
     if limit and window > limit:
         raise UsageError(f"window {window} > the {limit} positions of this model: pass --window {limit} or less")
     split = split or ("all" if data else "validation")

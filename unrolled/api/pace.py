@@ -27,7 +27,7 @@ def machine_rate(seconds: float = 0.3) -> float:
     left, right = torch.ones(size, size, device=device), torch.ones(size, size, device=device)
     fastest, end = float("inf"), time.perf_counter() + seconds
     while (began := time.perf_counter()) < end:
-        left @ right
+        torch.mm(left, right)
         if device.type == "cuda":
             torch.cuda.synchronize()
         fastest = min(fastest, time.perf_counter() - began)
