@@ -55,6 +55,16 @@ def test_a_beam_of_one_is_greedy(tiny, limit):
     assert ended == {True, False}
 
 
+def taught(model, symbols):
+    """Log likelihood of symbols, one after another from the begin symbol on."""
+    state, last, total = model.init_state(1), model.begin, 0.0
+    for symbol in symbols:
+        logits, state = model.step(torch.tensor([last]), None, state)
+        total += float(logits[0].double().log_softmax(0)[symbol])
+        last = symbol
+    return total
+
+
 def test_a_narrow_beam_is_at_least_as_good_as_greedy_and_sorted(tiny):
     better = 0
     for seed in range(12):
@@ -65,6 +75,9 @@ def test_a_narrow_beam_is_at_least_as_good_as_greedy_and_sorted(tiny):
         assert len(beams) == 4 and scores == sorted(scores, reverse=True)
         assert len({beam.symbols for beam in beams}) == 4
         assert not {symbol for beam in beams for symbol in beam.symbols} & {model.begin, model.end}
+        for beam in beams:
+            nats = taught(model, beam.symbols)
+            assert beam.log_likelihood == pytest.approx(nats, abs=1e-5)
         better += scores[0] > greedy.score
     assert better > 3
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as some
 from unrolled.core.draws import Draws
 from unrolled.core.errors import UsageError
 from unrolled.generation.rules import Rules
-from unrolled.generation.sampling import choose, probabilities
+from unrolled.generation.sampling import choose, nucleus, probabilities, typical_set
 
 SYMBOLS = 50
 
@@ -30,6 +30,14 @@ def test_greedy_takes_the_first_of_equal_maxima_and_top_k_keeps_exactly_k():
     assert probabilities(logits, Rules(temperature=0.0)).tolist() == [[0, 1, 0, 0, 0, 0]]
     assert probabilities(logits, Rules(top_k=2)).tolist() == [[0, 0.5, 0, 0.5, 0, 0]]
     assert (probabilities(torch.zeros(1, 1000), Rules(top_k=10)) > 0).nonzero()[:, 1].tolist() == list(range(10))
+
+
+def test_the_fewest_symbols_that_hold_the_mass_are_kept_and_no_more():
+    probability = torch.tensor([[0.25, 0.5, 0.125, 0.125]], dtype=torch.float64)
+    for mass, kept in ((0.5, [1]), (0.51, [0, 1]), (0.75, [0, 1]), (0.875, [0, 1, 2]), (0.9, [0, 1, 2, 3])):
+        assert nucleus(probability, mass)[0].nonzero().squeeze(1).tolist() == kept
+    for mass, kept in ((0.25, [0]), (0.26, [0, 1]), (0.75, [0, 1])):  # the entropy is 1.75 bits
+        assert typical_set(probability, mass)[0].nonzero().squeeze(1).tolist() == kept
 
 
 def test_forbidden_symbols_have_no_probability():
