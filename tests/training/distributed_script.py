@@ -19,10 +19,8 @@ from unrolled.training.progress import begin, resume, save
 from unrolled.training.recipe import Recipe
 
 
-def main() -> None:
+def run(place: Path, name: str, source: str, steps: int) -> None:
     """One training."""
-    place, name, source, steps = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
-    torch.set_num_threads(1)
     group = join_group()
     recipe = Recipe(steps=steps, warmup=2, learning_rate=0.01, rows=4, length=6, schedule="constant", evaluate_every=4)
     sampler, model = Chunks(), tiny(seed=group.rank, dropout=0.0)  # only the first's weights count
@@ -31,12 +29,13 @@ def main() -> None:
         checkpoint, _ = latest_checkpoint(place / source)
         assert checkpoint is not None
         progress = resume(checkpoint, model, recipe, sampler.batch(0), group)
+        progress.steps = steps
     losses = []
     batches = [sampler.batch(number) for number in range(2)]
     for update in train(
         model, sampler, recipe, progress, seed=1, evaluate=lambda its: evaluate_batches(its, batches), group=group
     ):
-        losses.append([update.loss, update.norm, update.symbols, update.score.nats if update.score else None])
+        losses.append([update.loss, update.norm, update.symbols, update.score.nats if update.score else 0.0])
     save(place / name, model, progress, group=group)
     failures = []
     try:
@@ -55,4 +54,5 @@ def refuse() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    torch.set_num_threads(1)
+    run(Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4]))

@@ -53,7 +53,7 @@ class Tiny(nn.Module):
 
 
 class Chunks:
-    """Carried-state batches of a repeating sequence, five to an epoch; every third row is padded at its end."""
+    """Carried-state batches of a repeating sequence, five to an epoch; every other row is padded at its end."""
 
     steps_per_epoch = 5
 
@@ -66,7 +66,7 @@ class Chunks:
         start = torch.arange(self.rows)[:, None] * 11 + epoch * 3 + chunk * self.length
         text = (start + torch.arange(self.length + 1)).square() % self.size
         mask = torch.ones(self.rows, self.length, dtype=torch.bool)
-        mask[::3, -2:] = False
+        mask[::2, -2:] = False
         batch = Batch(
             text[:, :-1], text[:, 1:], mask, torch.full((self.rows,), chunk == 0), torch.zeros(self.rows, 0).long()
         )

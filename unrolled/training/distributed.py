@@ -4,6 +4,7 @@ Every process takes its rows of the same global batch, and gradients are those o
 batch, however they are spread over the processes. The first process alone writes and evaluates.
 """
 
+import gc
 import json
 import os
 from collections.abc import Callable
@@ -113,3 +114,5 @@ def leave_group(group: Group) -> None:
     """Part from the other processes, at the end."""
     if group.world > 1:
         distributed.destroy_process_group()
+        # the wrapped model holds the group in cycles, and threads of gloo that outlive Python abort the process
+        gc.collect()
