@@ -19,12 +19,9 @@ def card(name: str, config: RunConfig, score: Score, encoded: Encoded, bits: flo
     """What a stranger should know of a run: data, figures, how to use it, licence."""
     data, plan = config.data, config.training["plan"]
     sources = "\n".join(
-        f"- `{Path(s['path']).name}`: {s['bytes']:,} bytes, sha256 `{s['sha256']}`" for s in data["sources"]
+        f"- `{Path(source['path']).name}`: {source['bytes']:,} bytes, sha256 `{source['sha256']}`"
+        for source in data["sources"]
     )
-    loss = "not measured" if not math.isfinite(score.nats) else (
-        f"{score.nats:.4f} nats per symbol ({score.nats * bits:.4f} bits per character), standard error "
-        f"{score.stderr:.4f}, over {score.predictions:,} predictions of the validation part, protocol {score.protocol}"
-    )  # fmt: skip
     sizes = "\n".join(f"- {key}: {value}" for key, value in config.config.items())
     return f"""# {name}
 
@@ -39,7 +36,7 @@ A {config.system} model made by unrolled {config.unrolled}.
 
 ## Figures
 
-Validation loss: {loss}.
+Validation loss: {loss_in_words(score, bits)}.
 Updates planned: {plan["steps"]:,}.
 
 ## Sizes
@@ -61,6 +58,16 @@ Not stated: the licence of this model follows from that of its data. Write it he
 """
 
 
+def loss_in_words(score: Score, bits: float) -> str:
+    """A validation loss with all that it depends on."""
+    if not math.isfinite(score.nats):
+        return "not measured"
+    return (
+        f"{score.nats:.4f} nats per symbol ({score.nats * bits:.4f} bits per character), standard error "
+        f"{score.stderr:.4f}, over {score.predictions:,} predictions of the validation part, protocol {score.protocol}"
+    )
+
+
 def repeat_command(config: RunConfig, paths: Sequence[str]) -> str:
     """The command that repeats a training on `paths` update by update, whatever the speed of the machine."""
     system = find_system(config.system)
@@ -73,6 +80,7 @@ def repeat_command(config: RunConfig, paths: Sequence[str]) -> str:
         words.append(f"--split={options['split']}")
     if options["vocabulary_from"] != "train":
         words.append(f"--vocabulary-from={options['vocabulary_from']}")
+    words.append(f"--threads={config.training['plan']['threads']}")
     words += flags(system.Config, config.config)
     recipe = {**config.training["recipe"], "steps": config.training["plan"]["steps"]}
     words += flags(Recipe, recipe)

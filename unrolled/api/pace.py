@@ -14,6 +14,7 @@ from unrolled.training.distributed import Group
 from unrolled.training.loop import train
 from unrolled.training.recipe import Recipe
 
+FEWEST = 20  # updates, however slow the machine seems to be before it has trained
 TOLERANCE = 0.03  # share of the budget by which the end may be off before the number of updates changes
 
 
@@ -35,7 +36,7 @@ def machine_rate(seconds: float = 0.3) -> float:
 
 
 def measure_update(
-    model: nn.Module, sampler: Sampler, recipe: Recipe, seed: int, group: Group, seconds: float = 2.0
+    model: nn.Module, sampler: Sampler, recipe: Recipe, seed: int, group: Group, seconds: float = 1.5
 ) -> float:
     """Mean seconds of one update, what happens between updates included, from updates of a copy of the model."""
     trial = copy.deepcopy(model)
@@ -46,6 +47,23 @@ def measure_update(
         next(updates)
         count += 1
     return (time.perf_counter() - began) / count
+
+
+def fastest_threads(
+    model: nn.Module, sampler: Sampler, recipe: Recipe, seed: int, group: Group, threads: int | None
+) -> tuple[int, float]:
+    """The number of threads at which updates are fastest, set from here on, and the seconds of one update.
+
+    Threads that wait for each other lose to a single one where something else keeps a core busy. `threads` are taken
+    as they are if given.
+    """
+    tried: dict[int, float] = {}
+    for count in sorted({threads} if threads else {1, torch.get_num_threads()}):
+        torch.set_num_threads(count)
+        tried[count] = group.agreed(measure_update(model, sampler, recipe, seed, group))
+    best = min(tried, key=lambda count: tried[count])
+    torch.set_num_threads(best)
+    return best, tried[best]
 
 
 @dataclass
@@ -68,7 +86,7 @@ class Pace:
     def updates(self, update_seconds: float, overhead: float) -> int:
         """How many updates fit into what is left, when evaluations and checkpoints take `overhead` seconds in all."""
         assert self.seconds is not None
-        return max(1, int((self.seconds - self.elapsed() - self.closing - overhead) / update_seconds))
+        return max(FEWEST, int((self.seconds - self.elapsed() - self.closing - overhead) / update_seconds))
 
     def revise(self, step: int, steps: int, update_seconds: float) -> int:
         """The number of updates in all that now keeps to the budget: `steps`, unless that is off by too much.

@@ -151,7 +151,7 @@ class Run:
             text=request.prompt + text.text,
             symbols=len(text.symbols),
             where=request.where,
-            scores={"log_likelihood": text.log_likelihood},
+            scores={"log_likelihood": text.log_likelihood, "rereads": text.rereads},
         )
 
     def record(self, samples: Sequence[Sample]) -> list[Sample]:

@@ -7,10 +7,12 @@ from contextlib import ExitStack
 from dataclasses import asdict, replace
 from typing import Any
 
+import torch
+
 from unrolled.api.cards import card, next_commands
 from unrolled.api.events import Evaluated, Event, Finished, Note, Progress, Sampled, Started
 from unrolled.api.job import Job
-from unrolled.api.pace import Pace, measure_update
+from unrolled.api.pace import Pace, fastest_threads
 from unrolled.api.run import Request, Run, load_weights
 from unrolled.api.validation import FINAL, PROBE, Validation
 from unrolled.core.errors import RunError, TrainingError
@@ -28,6 +30,8 @@ EVALUATIONS = 12  # in one run, unless the recipe says how often
 PATIENCE = 5  # evaluations without a new best after which training stops, unless the recipe says otherwise
 SHOW_SECONDS, WRITE_SECONDS = 0.2, 2.0  # between updates that are shown, and that are written down
 SAMPLE_LENGTH = 160
+EVALUATION_SHARE = 0.1  # of a time budget, at most
+FIRST_CHECKPOINT = 0.08  # of a time budget: then the speed is known better than from the first measurement
 
 
 class Session:
@@ -54,26 +58,37 @@ class Session:
         self.command: tuple[str, ...] = ()
         self.loss: float | None = None
         self.update_seconds = 0.0
+        self.threads = job.options.threads or torch.get_num_threads()
+        torch.set_num_threads(self.threads)
 
     def open(self, command: Sequence[str]) -> None:
         """Plan a new training and write down what it is; from here on the run can be used and resumed."""
         job, self.command = self.job, tuple(command)
         self.progress = progresses.begin(job.model, job.recipe)
         first = self.score(PROBE)
-        steps = job.recipe.steps
+        steps, evaluations = job.recipe.steps, EVALUATIONS
         if self.pace.seconds is not None:
-            self.pace.closing += self.validation.final_seconds()
-            seconds = measure_update(job.model, job.sampler, job.recipe, job.options.seed, self.group)
-            self.update_seconds = self.group.agreed(seconds)
-            steps = self.pace.updates(self.update_seconds, EVALUATIONS * self.validation.seconds)
-            steps = int(self.group.agreed(steps))
+            steps, evaluations = self.plan(self.pace.seconds)
         elif job.options.epochs is not None:
             steps = max(1, round(job.options.epochs * job.sampler.steps_per_epoch))
-        cadence = job.recipe.evaluate_every or max(1, math.ceil(steps / EVALUATIONS))
+        cadence = job.recipe.evaluate_every or max(1, math.ceil(steps / evaluations))
         job.recipe = replace(job.recipe, steps=steps, evaluate_every=cadence)
         self.progress.steps = steps
         self.save()  # before there is a config.json, without which a folder is no run: a run can always be resumed
         self.publish(first)
+
+    def plan(self, budget: float) -> tuple[int, int]:
+        """Updates that fit into a budget of seconds, and evaluations among them, from what is measured now."""
+        job = self.job
+        self.score(PROBE)  # once more, because the first one was slowed down by what happens once
+        self.pace.closing += self.validation.final_seconds()
+        evaluations = min(EVALUATIONS, max(2, int(EVALUATION_SHARE * budget / max(self.validation.seconds, 1e-6))))
+        self.threads, self.update_seconds = fastest_threads(
+            job.model, job.sampler, job.recipe, job.options.seed, self.group, job.options.threads
+        )
+        steps = self.pace.updates(self.update_seconds, evaluations * self.validation.seconds)
+        agreed = self.group.total([float(steps * self.group.is_first), float(evaluations * self.group.is_first)])
+        return int(agreed[0]), int(agreed[1])
 
     def reopen(self, config: RunConfig) -> bool:
         """Go on where the newest good checkpoint is; false if there is nothing left to do."""
@@ -87,11 +102,18 @@ class Session:
         extra = checkpoint.scalars.get("extra", {})
         self.pace.earlier, self.pace.revisions = float(extra["elapsed"]), list(extra["revisions"])
         self.command = config.command
+        self.threads = int(config.training["plan"]["threads"])
+        torch.set_num_threads(self.threads)  # other sums would be other weights
         return self.progress.step < self.progress.steps and not extra.get("over", False)
 
     def config(self) -> RunConfig:
         """What config.json holds by now."""
-        plan = {"steps": self.progress.steps, "revisions": self.pace.revisions, "update_seconds": self.update_seconds}
+        plan = {
+            "steps": self.progress.steps,
+            "revisions": self.pace.revisions,
+            "update_seconds": self.update_seconds,
+            "threads": self.threads,
+        }
         return self.job.config(self.command, {"plan": plan})
 
     def run(self) -> None:
@@ -115,6 +137,7 @@ class Session:
         recipe = job.recipe if job.recipe.patience else replace(job.recipe, patience=PATIENCE)
         began = saved = shown = written = time.monotonic()
         first, judging = progress.step, self.validation.score if self.validation.is_possible else None
+        patience = min(job.options.checkpoint_seconds, FIRST_CHECKPOINT * (self.pace.seconds or math.inf))
         for update in train(
             job.model, job.sampler, recipe, progress, seed=job.options.seed, evaluate=judging, group=self.group
         ):
@@ -128,11 +151,11 @@ class Session:
                 written = now
             if update.score is not None:
                 self.judged(update.score, update.improved)
-            save_now, stop_now = self.agreed(now - saved >= job.options.checkpoint_seconds, self.interrupted())
+            save_now, stop_now = self.agreed(now - saved >= patience, self.interrupted())
             if save_now:
                 self.replan((now - began) / (progress.step - first))
                 self.save()
-                saved = time.monotonic()
+                saved, patience = time.monotonic(), job.options.checkpoint_seconds
             if stop_now:
                 return "interrupted"
         return "finished" if progress.step >= progress.steps else "stopped early"

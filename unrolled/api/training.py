@@ -70,6 +70,8 @@ def budgeted(options: Options, settings: dict[str, Any]) -> Options:
 
     Raises: UsageError for several, or for one that is not above 0.
     """
+    if options.threads is not None and options.threads < 1:
+        raise UsageError(f"threads is {options.threads}: give at least 1, or leave it out")
     given = {"minutes": options.minutes, "epochs": options.epochs, "steps": settings.get("steps")}
     chosen = {name: value for name, value in given.items() if value is not None}
     if len(chosen) > 1:
@@ -104,6 +106,7 @@ def resumed(name: str | Path, options: Options, observe: Callable[[Event], None]
     folder = find_run(name, options.runs)
     with sole(folder, group), interruptible() as interrupted:
         job, config = resumed_job(folder)
+        job.options = replace(job.options, runs=options.runs)
         session = Session(job, observe, began, interrupted, group)
         if not session.reopen(config):
             raise RunError(
