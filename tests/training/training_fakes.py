@@ -1,11 +1,12 @@
 """The smallest model and sampler that satisfy the contracts of training."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
 from unrolled.core import state as states
+from unrolled.core.draws import Draws
 from unrolled.core.protocol import Batch
 from unrolled.core.shapes import Tensor
 
@@ -15,6 +16,9 @@ class Memory(NamedTuple):
 
     hidden: Tensor
     clock: Tensor
+
+
+Result = tuple[Tensor, Memory, dict[str, Tensor]]
 
 
 class Core(nn.Module):
@@ -32,20 +36,22 @@ class Tiny(nn.Module):
     def __init__(self, size: int = 7, width: int = 32, dropout: float = 0.2) -> None:
         super().__init__()
         self.embed = nn.Embedding(size, width)
-        self.backbone = Core(width, dropout)
+        self.backbone: Any = Core(width, dropout)
         self.head = nn.Linear(width, size)
 
     def losses(self, batch: Batch, state: Memory | None) -> tuple[Tensor, Memory]:
         """Nats of each target, and the state to carry."""
         rows, width = len(batch.restart), self.embed.embedding_dim
         fresh = Memory(torch.zeros(rows, width), torch.zeros(rows, dtype=torch.int64))
-        state = fresh if state is None else states.where(batch.restart, fresh, state)
-        features, hidden = self.backbone.layer(self.embed(batch.inputs), state.hidden[None].contiguous())
+        entered: Memory = fresh if state is None else states.where(batch.restart, fresh, state)
+        features, hidden = self.backbone.layer(self.embed(batch.inputs), entered.hidden[None].contiguous())
         logits = self.head(self.backbone.dropout(features))
         losses = nn.functional.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), reduction="none")
-        return losses.view_as(batch.targets), Memory(hidden[0], state.clock + batch.inputs.shape[1])
+        return losses.view_as(batch.targets), Memory(hidden[0], entered.clock + batch.inputs.shape[1])
 
-    def forward(self, batch: Batch, state: Memory | None, draws: object) -> tuple[Tensor, Memory, dict[str, Tensor]]:
+    def forward(
+        self, batch: Batch, state: Memory | None, draws: Draws | None
+    ) -> tuple[Tensor, Memory, dict[str, Tensor]]:
         """Loss, state and metrics."""
         losses, state = self.losses(batch, state)
         loss = torch.where(batch.mask, losses, 0).sum() / batch.mask.sum().clamp(min=1)

@@ -71,6 +71,7 @@ def train(
     Raises: TrainingError at a loss or gradient that is not a number, with the weights of before that update.
     """
     runner, sampler = group.wrap(model), group.shard(sampler)
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     batch = sampler.batch(progress.step)
     (symbols,) = group.total([float(batch.mask.sum())])
     while progress.step < progress.steps and not exhausted(recipe, progress):
@@ -80,12 +81,12 @@ def train(
         share = float(batch.mask.sum()) / max(symbols, 1.0)
         loss, state, metrics = differentiate(runner, batch, recipe, progress, seed, group, share)
         following = sampler.batch(progress.step + 1)
-        values, norm = measured(model, loss, metrics)
+        values, norm = measured(parameters, loss, metrics)
         ahead = [float(following.mask.sum()), float(not following.restart.all())]
         *sums, symbols_ahead, carries = group.total([value * share for value in values.values()] + ahead)
         values = dict(zip(values, sums, strict=True))
         refuse_not_a_number(values["loss"], norm, progress, recipe.learning_rate * rate)
-        clip(model, norm, recipe.clip)
+        clip(parameters, norm, recipe.clip)
         progress.optimiser.step(rate)
         progress.step += 1
         progress.carried = states.detach(state) if carries else None  # what no row goes on from is not kept
@@ -103,8 +104,9 @@ def differentiate(
 ) -> tuple[Tensor, State, dict[str, Tensor]]:
     """Leave the gradient in the parameters; the loss, the state to carry and metrics."""
     device = next(runner.parameters()).device
-    torch.manual_seed(derived_seed(seed, progress.step, group.rank))
-    runner.train()
+    seed_generators(derived_seed(seed, progress.step, group.rank), device)
+    if not runner.training:  # an evaluation may have come between
+        runner.train()
     rows = torch.arange(len(batch.restart)) * group.world + group.rank
     draws = Draws(seed, rows, torch.full_like(rows, progress.step))
     with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
@@ -112,6 +114,13 @@ def differentiate(
     progress.optimiser.zero_grad()
     (loss * (share * group.world)).backward()
     return loss, state, metrics
+
+
+def seed_generators(seed: int, device: torch.device) -> None:
+    """Seed the generators that dropout draws from; `torch.manual_seed` seeds those of every device, far slower."""
+    torch.default_generator.manual_seed(seed)
+    if device.type != "cpu":
+        torch.get_device_module(device).manual_seed(seed)
 
 
 def exhausted(recipe: Recipe, progress: Progress) -> bool:
@@ -124,9 +133,11 @@ def due(step: int, every: int, steps: int) -> bool:
     return step == steps or (every > 0 and step % every == 0)
 
 
-def measured(model: nn.Module, loss: Tensor, metrics: dict[str, Tensor]) -> tuple[dict[str, float], float]:
+def measured(
+    parameters: list[nn.Parameter], loss: Tensor, metrics: dict[str, Tensor]
+) -> tuple[dict[str, float], float]:
     """The loss and metrics as numbers, and the norm of the gradient."""
-    norm = nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
+    norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
     named = {**metrics, "loss": loss, "norm": norm}
     # one transfer from the device for all of them
     numbers = torch.stack([value.detach().to(norm) for value in named.values()]).tolist()
@@ -148,7 +159,7 @@ def refuse_not_a_number(loss: float, norm: float, progress: Progress, rate: floa
     )
 
 
-def clip(model: nn.Module, norm: float, most: float) -> None:
+def clip(parameters: list[nn.Parameter], norm: float, most: float) -> None:
     """Scale the gradient down to a norm of `most`; 0 leaves it alone."""
     if 0 < most < norm:
-        nn.utils.clip_grads_with_norm_(model.parameters(), most, torch.tensor(norm))
+        nn.utils.clip_grads_with_norm_(parameters, most, torch.tensor(norm))

@@ -75,14 +75,15 @@ class Muon(torch.optim.Optimizer):
 
     def update(self, matrix: Tensor, turn: int, group: dict[str, Any]) -> None:
         """One step of one matrix."""
-        state, every = self.state[matrix], group["every"]
+        state, every, gradient = self.state[matrix], group["every"], matrix.grad
+        assert gradient is not None
         if not state:
             state["momentum"], state["step"] = torch.zeros_like(matrix), torch.zeros((), dtype=torch.int64)
-        average = state["momentum"].lerp_(matrix.grad, 1 - group["momentum"])
+        average = state["momentum"].lerp_(gradient, 1 - group["momentum"])
         state["step"] += 1
         if (int(state["step"]) + turn) % every:
             return
-        ahead = matrix.grad.lerp(average, group["momentum"])  # Nesterov
+        ahead = gradient.lerp(average, group["momentum"])  # Nesterov
         scale = max(1.0, matrix.shape[0] / matrix.shape[1]) ** 0.5  # the same size of update for every shape
         matrix.mul_(1 - every * group["lr"] * group["weight_decay"])
         matrix.add_(orthogonalise(ahead), alpha=-every * group["lr"] * scale)

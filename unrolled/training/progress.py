@@ -94,8 +94,8 @@ def resume(checkpoint: Checkpoint, model: nn.Module, recipe: Recipe, batch: Batc
         model.load_state_dict(checkpoint.trees["model"])
         step, steps = int(checkpoint.scalars["step"]), int(checkpoint.scalars["steps"])
         evaluations = [
-            (int(at), *(math.nan if v is None else float(v) for v in values))
-            for at, *values in checkpoint.scalars["evaluations"]
+            (int(at), math.nan if nats is None else float(nats), math.nan if stderr is None else float(stderr))
+            for at, nats, stderr in checkpoint.scalars["evaluations"]
         ]
         progress = Progress(optimiser(model, recipe), steps, step, None, evaluations, checkpoint.path)
         progress.optimiser.load(checkpoint.trees["optimiser"])
