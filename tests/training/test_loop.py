@@ -9,7 +9,10 @@ import torch
 from torch import nn
 from training_fakes import Chunks, Tiny, tiny
 
+from unrolled.backbones import LSTM
 from unrolled.core.errors import TrainingError
+from unrolled.heads.categorical import Categorical
+from unrolled.models.sequence import OneHot, SequenceModel
 from unrolled.training.checkpoints import latest_checkpoint
 from unrolled.training.evaluation import Score, evaluate_batches
 from unrolled.training.loop import train
@@ -133,3 +136,29 @@ def test_steps_may_change_between_updates() -> None:
         if update.step == 3:
             progress.steps = 5
     assert progress.step == 5 and update.rate < 0.3
+
+
+def test_gradient_is_clipped_to_the_norm_and_no_further() -> None:
+    for most, expected in ((0.01, 0.01), (1e6, None), (0.0, None)):
+        model = tiny()
+        recipe = replace(RECIPE, clip=most)
+        update = next(train(model, Chunks(), recipe, begin(model, recipe), seed=1))
+        norm = nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None]).item()
+        assert update.norm > 0.05 and norm == pytest.approx(expected or update.norm, rel=1e-4)
+
+
+def test_state_that_no_row_goes_on_from_is_not_kept(tmp_path: Path) -> None:
+    model = tiny()
+    progress = begin(model, RECIPE)
+    for update in train(model, Chunks(), RECIPE, progress, seed=1):
+        assert (progress.carried is None) == (update.step % Chunks.steps_per_epoch == 0)
+
+
+def test_bfloat16_learns_with_weights_and_optimiser_in_float32() -> None:
+    model = SequenceModel(OneHot(7), LSTM(7, 32), Categorical(32, 7), begin=5, end=6)
+    recipe = Recipe(steps=60, warmup=2, learning_rate=0.02, precision="bfloat16", optimiser="muon", clip=1.0)
+    progress = begin(model, recipe)
+    losses = [update.loss for update in train(model, Chunks(), recipe, progress, seed=1)]
+    assert losses[-1] < 0.5 * losses[0]
+    dtypes = {tensor.dtype for tree in progress.trees(model).values() for tensor in tree.values()}
+    assert dtypes == {torch.float32, torch.int64}
