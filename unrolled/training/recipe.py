@@ -32,7 +32,7 @@ class Recipe:
     """symbols of each row in one update"""
     learning_rate: float = 3e-3
     """peak learning rate of AdamW"""
-    matrix_rate: float = 0.02
+    matrix_rate: float = 0.04
     """peak learning rate of Muon, for the hidden matrices"""
     matrix_every: int = 2
     """updates from one change of a hidden matrix by Muon to the next, each as large as so many"""
