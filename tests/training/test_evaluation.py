@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from training_fakes import Chunks, tiny
 
-from unrolled.core.protocol import Batch
+from unrolled.core.contracts import Batch
 from unrolled.training.evaluation import evaluate_batches, summarise
 
 

@@ -10,10 +10,10 @@ from torch import nn
 from training_fakes import Chunks, Tiny, tiny
 
 from unrolled.backbones import LSTM
-from unrolled.core.errors import TrainingError
+from unrolled.core.errors import RunError, TrainingError
 from unrolled.heads.categorical import Categorical
 from unrolled.models.sequence import OneHot, SequenceModel
-from unrolled.training.checkpoints import latest_checkpoint
+from unrolled.training.checkpoints import latest_checkpoint, load_checkpoint
 from unrolled.training.evaluation import Score, evaluate_batches
 from unrolled.training.loop import train
 from unrolled.training.progress import begin, resume, save
@@ -162,3 +162,27 @@ def test_bfloat16_learns_with_weights_and_optimiser_in_float32() -> None:
     assert losses[-1] < 0.5 * losses[0]
     dtypes = {tensor.dtype for tree in progress.trees(model).values() for tensor in tree.values()}
     assert dtypes == {torch.float32, torch.int64}
+
+
+def test_checkpoints_that_fit_no_model_of_ours_are_refused(tmp_path: Path) -> None:
+    model, sampler = tiny(), Chunks()
+    progress = begin(model, RECIPE)
+    next(train(model, sampler, RECIPE, progress, seed=1))
+    good = load_checkpoint(save(tmp_path, model, progress))
+    weights, scalars = good.trees, good.scalars
+    foreign = [
+        good._replace(trees={"model": {}, "optimiser": {}}),
+        good._replace(trees={name: tree for name, tree in weights.items() if name != "optimiser"}),
+        good._replace(trees=weights | {"carried": {"hidden": torch.zeros(4, 32)}}),
+        good._replace(trees=weights | {"carried": {"hidden": torch.zeros(9, 32), "clock": torch.zeros(9).long()}}),
+        good._replace(scalars=scalars | {"step": float("inf")}),
+        good._replace(scalars=scalars | {"step": None}),
+        good._replace(scalars=scalars | {"evaluations": [[1, 2.0]]}),
+        good._replace(scalars={}),
+    ]
+    for checkpoint in foreign:
+        with pytest.raises(RunError) as caught:
+            resume(checkpoint, tiny(), RECIPE, sampler.batch(0))
+        assert str(good.path) in str(caught.value) and "\n" not in str(caught.value)
+    with pytest.raises(RunError, match="size mismatch|not of this model"):
+        resume(good, tiny(width=16), RECIPE, sampler.batch(0))

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from unrolled.core import state as states
+from unrolled.core.contracts import Batch
 from unrolled.core.draws import Draws
-from unrolled.core.protocol import Batch
 from unrolled.core.shapes import Tensor
 
 

@@ -14,11 +14,12 @@ import re
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from safetensors.torch import load, save
 
+from unrolled.core.contracts import Checkpoint
 from unrolled.core.errors import RunError, TrainingError
 from unrolled.core.files import write_folder
 from unrolled.core.shapes import Tensor
@@ -29,15 +30,6 @@ LARGEST_JSON = 64 * 1024 * 1024
 LARGEST_HEADER = 8 * 1024 * 1024
 STEP_NAME = re.compile(r"[0-9]{8,18}")
 TREE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
-
-
-class Checkpoint(NamedTuple):
-    """What one checkpoint holds."""
-
-    path: Path
-    step: int
-    trees: dict[str, dict[str, Tensor]]
-    scalars: dict[str, Any]
 
 
 def pack_tensors(tensors: dict[str, Tensor]) -> bytes:

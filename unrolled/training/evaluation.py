@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from unrolled.core.protocol import Batch
+from unrolled.core.contracts import Batch
 from unrolled.core.state import State, map_state
 
 

@@ -9,30 +9,21 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import torch
 from torch import nn
 
 from unrolled.core import state as states
+from unrolled.core.contracts import Batch, Sampler
 from unrolled.core.draws import Draws, derived_seed
 from unrolled.core.errors import TrainingError
-from unrolled.core.protocol import Batch
 from unrolled.core.shapes import Tensor
 from unrolled.core.state import State
 from unrolled.training.distributed import ALONE, Group
 from unrolled.training.evaluation import Score, to_device
 from unrolled.training.progress import Progress
 from unrolled.training.recipe import Recipe, schedule
-
-
-@runtime_checkable
-class Sampler(Protocol):
-    """Batches as a pure function of the step number."""
-
-    def batch(self, step: int) -> Batch:
-        """The batch of update `step`, counted from 0, on the CPU."""
-        ...
 
 
 class Update(NamedTuple):

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from unrolled.core import state as states
+from unrolled.core.contracts import Batch, Checkpoint
 from unrolled.core.draws import Draws
 from unrolled.core.errors import RunError
-from unrolled.core.protocol import Batch
 from unrolled.core.state import State
-from unrolled.training.checkpoints import Checkpoint, first_line, save_checkpoint
+from unrolled.training.checkpoints import first_line, save_checkpoint
 from unrolled.training.distributed import ALONE, Group
 from unrolled.training.evaluation import Score
 from unrolled.training.optimisers import Optimiser, optimiser
@@ -101,7 +101,7 @@ def resume(checkpoint: Checkpoint, model: nn.Module, recipe: Recipe, batch: Batc
         progress.optimiser.load(checkpoint.trees["optimiser"])
         if "carried" in checkpoint.trees:
             progress.carried = group.own_rows(carried_state(checkpoint.trees["carried"], model, batch))
-    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+    except (KeyError, ValueError, TypeError, OverflowError, RuntimeError) as error:
         raise RunError(f"{checkpoint.path} is not of this model ({first_line(error)}): use its own run") from error
     return progress
 
