@@ -184,5 +184,5 @@ def test_checkpoints_that_fit_no_model_of_ours_are_refused(tmp_path: Path) -> No
         with pytest.raises(RunError) as caught:
             resume(checkpoint, tiny(), RECIPE, sampler.batch(0))
         assert str(good.path) in str(caught.value) and "\n" not in str(caught.value)
-    with pytest.raises(RunError, match="size mismatch|not of this model"):
+    with pytest.raises(RunError, match="not of this model"):
         resume(good, tiny(width=16), RECIPE, sampler.batch(0))
