@@ -8,8 +8,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from unrolled.core.contracts import Batch
 from unrolled.core.errors import DataError, UsageError
-from unrolled.core.protocol import Batch
 from unrolled.data.sampling import Streams, Windows, permutation
 
 calm = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)

@@ -11,8 +11,8 @@ import torch
 
 from unrolled.api.run import Run
 from unrolled.codecs.text import TextCodec
+from unrolled.core.contracts import Batch
 from unrolled.core.errors import DataError, UsageError
-from unrolled.core.protocol import Batch
 from unrolled.data.corpus import SplitRule, open_corpus
 from unrolled.data.encoded import Part, encode_corpus
 from unrolled.data.evaluation import carried, evaluation_windows, random_windows

@@ -11,6 +11,7 @@ from unrolled import __version__
 from unrolled.api.run import Run, best_device
 from unrolled.codecs import codec_from_json, make_codec
 from unrolled.codecs.text import TextCodec
+from unrolled.core.contracts import Budget, Sampler, System
 from unrolled.core.draws import derived_seed
 from unrolled.core.errors import RunError, UsageError
 from unrolled.data.corpus import Corpus, SplitRule, open_corpus
@@ -20,7 +21,6 @@ from unrolled.models.sequence import SequenceModel
 from unrolled.store.configs import RunConfig, from_json, to_json
 from unrolled.store.folders import RunFolder
 from unrolled.systems import find_system
-from unrolled.systems.system import Budget, Sampler, System
 from unrolled.training.recipe import Recipe
 
 NOMINAL_OPERATIONS = (

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from unrolled.systems.system import Sampler
+from unrolled.core.contracts import Sampler
 from unrolled.training import progress as progresses
 from unrolled.training.distributed import Group
 from unrolled.training.loop import train

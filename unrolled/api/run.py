@@ -10,6 +10,7 @@ import torch
 
 from unrolled.codecs import codec_from_json
 from unrolled.codecs.text import TextCodec
+from unrolled.core.contracts import System
 from unrolled.core.errors import RunError, UsageError
 from unrolled.core.protocol import Context
 from unrolled.data.fields import FieldTable
@@ -21,7 +22,6 @@ from unrolled.store.folders import RunFolder, find_run, list_runs
 from unrolled.store.recorder import Recorder
 from unrolled.store.records import Sample
 from unrolled.systems import find_system
-from unrolled.systems.system import System
 from unrolled.training.checkpoints import read_tensors
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from unrolled.core.protocol import Batch
+from unrolled.core.contracts import Batch
 from unrolled.data.encoded import Part
 from unrolled.data.evaluation import random_windows
 from unrolled.data.sampling import Streams

@@ -75,7 +75,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def recipe_of(system: Any) -> type:
     """The recipe as this system has it, so that `--help` shows its own defaults."""
-    from unrolled.systems.system import Budget
+    from unrolled.core.contracts import Budget
     from unrolled.training.recipe import Recipe
 
     usual = system.recipe(system.complete(system.Config(), Budget(1.0, 1)), Budget(1.0, 1))

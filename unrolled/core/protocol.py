@@ -1,18 +1,17 @@
-"""What a backbone, encoder, head and model are.
+"""What a backbone is.
 
 The loop and its unrolled graph are the same computation: `step` takes one symbol at constant cost, `parallel` takes a
 whole sequence, and the laws in tests/laws hold them equal in output, state and gradient.
 """
 
 from collections.abc import Callable
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import nn
 
 from unrolled.core import state as states
-from unrolled.core.draws import Draws
-from unrolled.core.shapes import Bool, Float, Int, Shaped, Tensor
+from unrolled.core.shapes import Float, Int, Shaped, Tensor
 from unrolled.core.state import State
 
 S = TypeVar("S")
@@ -88,60 +87,3 @@ def advance(backbone: Backbone[S], x: Float[Tensor, "b t i"], lengths: Int[Tenso
         _, part = backbone.parallel(x[rows, read:end], states.take(state, rows))
         state, read = states.put(state, rows, part), end
     return state
-
-
-class Encoder(nn.Module):
-    """What is not causal, turned into context. Rows never mix and padding changes nothing."""
-
-    def encode(self, inputs: Shaped[Tensor, "b s *_"], lengths: Int[Tensor, " b"] | None) -> Context:
-        """The context of each row from the first `lengths` of its inputs."""
-        raise NotImplementedError
-
-
-class Head(nn.Module):
-    """Features to a distribution over, or a point in, the symbols.
-
-    `unit` is what `loss` is counted in: nats per symbol for heads with a likelihood. `previous` is the last symbol.
-    """
-
-    unit: str = "nats"
-
-    def loss(
-        self, features: Float[Tensor, "b t o"], previous: Any, target: Any, mask: Bool[Tensor, "b t"]
-    ) -> Float[Tensor, ""]:
-        """Mean over the positions where `mask` is true."""
-        raise NotImplementedError
-
-    def sample(self, features: Float[Tensor, "b o"], previous: Any, draws: Draws) -> Any:
-        """One symbol per row."""
-        raise NotImplementedError
-
-
-class Batch(NamedTuple):
-    """What one update reads.
-
-    `inputs` and `targets` are symbols, `mask` the positions that count, `restart` the rows at which a new record or
-    window begins, `fields` the ids of each row's conditioning fields (width 0 where there are none).
-    """
-
-    inputs: Shaped[Tensor, "b t *_"]
-    targets: Shaped[Tensor, "b t *_"]
-    mask: Bool[Tensor, "b t"]
-    restart: Bool[Tensor, " b"]
-    fields: Int[Tensor, "b n"]
-
-
-class Model(Protocol):
-    """Embedding, backbone and head as one thing that trains and generates."""
-
-    def __call__(self, batch: Any, state: State | None, draws: Draws) -> tuple[Tensor, State, dict[str, Tensor]]:
-        """Loss, the state to carry, and metrics; the only entry of training. A state of None starts every row anew."""
-        ...
-
-    def step(self, symbol: Any, control: Any, state: State) -> tuple[Any, State]:
-        """Features for the head, one symbol on."""
-        ...
-
-    def done(self, symbol: Any, state: State) -> Bool[Tensor, " b"]:
-        """The rows that end with `symbol`."""
-        ...

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from unrolled.core.contracts import Batch
 from unrolled.core.errors import UsageError
-from unrolled.core.protocol import Batch
 from unrolled.data.encoded import Part
 from unrolled.data.sampling import START, Pieces, Spans, draw, gather, require, windows_at
 

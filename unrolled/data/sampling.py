@@ -6,9 +6,9 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import torch
 
+from unrolled.core.contracts import Batch
 from unrolled.core.draws import Draws, derived_seed
 from unrolled.core.errors import DataError, UsageError
-from unrolled.core.protocol import Batch
 from unrolled.data.encoded import Part
 
 OFFSET, ORDER, START = 1, 2, 3  # the purposes of draws

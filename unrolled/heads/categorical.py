@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
+from unrolled.core.contracts import Head
 from unrolled.core.draws import Draws
-from unrolled.core.protocol import Head
 from unrolled.core.shapes import Bool, Float, Int, Tensor
 
 

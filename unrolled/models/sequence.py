@@ -4,8 +4,9 @@ import torch
 from torch import nn
 
 from unrolled.core import state as states
+from unrolled.core.contracts import Batch
 from unrolled.core.draws import Draws
-from unrolled.core.protocol import Backbone, Batch, Context, advance
+from unrolled.core.protocol import Backbone, Context, advance
 from unrolled.core.shapes import Bool, Float, Int, Tensor
 from unrolled.core.state import State
 from unrolled.heads.categorical import Categorical

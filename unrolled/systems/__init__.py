@@ -4,8 +4,8 @@ from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import entry_points
 
+from unrolled.core.contracts import System
 from unrolled.core.errors import UsageError
-from unrolled.systems.system import System
 
 SYSTEMS = {
     "char-rnn": "unrolled.systems.char_rnn",

@@ -7,12 +7,12 @@ from torch import nn
 
 from unrolled.backbones.transformer import gpt2, llama
 from unrolled.codecs.text import TextCodec
+from unrolled.core.contracts import Budget, System
 from unrolled.core.errors import UsageError
 from unrolled.data.encoded import Part
 from unrolled.data.sampling import Streams, Windows
 from unrolled.heads.categorical import Categorical
 from unrolled.models.sequence import SequenceModel
-from unrolled.systems.system import Budget, System
 from unrolled.systems.text import COMMANDS, embedding, nearest_multiple, sequence_model
 from unrolled.training.recipe import Recipe
 

@@ -7,10 +7,10 @@ from torch import nn
 
 from unrolled.backbones import GRU, LSTM, Stack, Stateless
 from unrolled.codecs.text import TextCodec
+from unrolled.core.contracts import Budget, System
 from unrolled.data.sampling import Streams
 from unrolled.heads.categorical import Categorical
 from unrolled.models.sequence import SequenceModel
-from unrolled.systems.system import Budget, System
 from unrolled.systems.text import COMMANDS, embedding, nearest_multiple, sequence_model
 from unrolled.training.recipe import Recipe
 
