@@ -82,8 +82,8 @@ def repeat_command(config: RunConfig, paths: Sequence[str]) -> str:
         words.append(f"--vocabulary-from={options['vocabulary_from']}")
     words.append(f"--threads={config.training['plan']['threads']}")
     words += flags(system.Config, config.config)
-    recipe = {**config.training["recipe"], "steps": config.training["plan"]["steps"]}
-    words += flags(Recipe, recipe)
+    words += flags(Recipe, config.training["recipe"])
+    words += [f"--revise={change['step']}:{change['to']}" for change in config.training["plan"]["revisions"]]
     return shlex.join(words)
 
 

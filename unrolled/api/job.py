@@ -52,6 +52,8 @@ class Options:
     """text that the alphabet is made from: train, or all (also the validation part, as nanoGPT does)"""
     seed: int = 0
     """number that every random choice follows from"""
+    revise: tuple[str, ...] = ()
+    """STEP:STEPS, after update STEP train for STEPS in all: repeats a run whose plan changed; may be repeated"""
     threads: int | None = None
     """threads of the processor (default: what is fastest when training begins)"""
     checkpoint_seconds: float = 30.0

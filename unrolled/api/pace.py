@@ -2,6 +2,7 @@
 
 import copy
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from unrolled.core.contracts import Sampler
+from unrolled.core.errors import UsageError
 from unrolled.training import progress as progresses
 from unrolled.training.distributed import Group
 from unrolled.training.loop import train
@@ -100,3 +102,17 @@ class Pace:
             return steps
         self.revisions.append({"step": step, "from": steps, "to": fitting})
         return fitting
+
+
+def revisions(texts: Sequence[str]) -> dict[int, int]:
+    """The totals of updates by the update after which they hold.
+
+    Raises: UsageError for what is not of the form STEP:STEPS.
+    """
+    found = {}
+    for text in texts:
+        step, _, steps = text.partition(":")
+        if not (step.isdecimal() and steps.isdecimal()):
+            raise UsageError(f"revise {text!r} is not of the form STEP:STEPS: write --revise 500:2000")
+        found[int(step)] = int(steps)
+    return found

@@ -12,9 +12,9 @@ import torch
 from unrolled.api.cards import card, next_commands
 from unrolled.api.events import Evaluated, Event, Finished, Note, Progress, Sampled, Started
 from unrolled.api.job import Job
-from unrolled.api.pace import Pace, fastest_threads
+from unrolled.api.pace import Pace, fastest_threads, revisions
 from unrolled.api.run import Request, Run, load_weights
-from unrolled.api.validation import FINAL, PROBE, Validation
+from unrolled.api.validation import FINAL, PROBE, Validation, bits_per_character
 from unrolled.core.errors import RunError, TrainingError
 from unrolled.store.configs import RunConfig
 from unrolled.store.recorder import Recorder
@@ -54,7 +54,7 @@ class Session:
         self.validation = Validation(
             job.encoded.validation, job.recipe.length, job.model.position_limit, job.recipe.precision
         )
-        self.bits = bits_per_character(job)
+        self.bits = bits_per_character(job.encoded, job.corpus.facts()["characters"])
         self.command: tuple[str, ...] = ()
         self.loss: float | None = None
         self.update_seconds = 0.0
@@ -137,7 +137,8 @@ class Session:
         recipe = job.recipe if job.recipe.patience else replace(job.recipe, patience=PATIENCE)
         began = saved = shown = written = time.monotonic()
         first, judging = progress.step, self.validation.score if self.validation.is_possible else None
-        patience = min(job.options.checkpoint_seconds, FIRST_CHECKPOINT * (self.pace.seconds or math.inf))
+        revised = revisions(job.options.revise)
+        wait = min(job.options.checkpoint_seconds, FIRST_CHECKPOINT * (self.pace.seconds or math.inf))
         for update in train(
             job.model, job.sampler, recipe, progress, seed=job.options.seed, evaluate=judging, group=self.group
         ):
@@ -151,11 +152,12 @@ class Session:
                 written = now
             if update.score is not None:
                 self.judged(update.score, update.improved)
-            save_now, stop_now = self.agreed(now - saved >= patience, self.interrupted())
+            progress.steps = revised.get(update.step, progress.steps)
+            save_now, stop_now = self.agreed(now - saved >= wait, self.interrupted())
             if save_now:
                 self.replan((now - began) / (progress.step - first))
                 self.save()
-                saved, patience = time.monotonic(), job.options.checkpoint_seconds
+                saved, wait = time.monotonic(), job.options.checkpoint_seconds
             if stop_now:
                 return "interrupted"
         return "finished" if progress.step >= progress.steps else "stopped early"
@@ -176,7 +178,7 @@ class Session:
         assert self.loss is not None
         left = (self.progress.steps - update.step) * seconds
         fraction = update.step / self.progress.steps
-        speed = update.symbols / update.seconds
+        speed = update.symbols / seconds
         self.observe(Progress(update.step, fraction, self.loss, self.loss * self.bits, speed, left))
 
     def judged(self, score: Score, improved: bool) -> None:
@@ -272,16 +274,3 @@ class Session:
             return
         finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
         self.recorder.metric(Metric(self.progress.step, kind, finite))
-
-
-def bits_per_character(job: Job) -> float:
-    """What nats per symbol are multiplied by to give bits per character of the validation text."""
-    part = job.encoded.validation if len(job.encoded.validation.symbols) > 1 else job.encoded.train
-    counts = job.corpus.facts()
-    characters = counts.get("validation_characters") if part is job.encoded.validation else None
-    symbols = len(part.symbols)
-    if not characters:
-        characters = (
-            counts["characters"] * symbols / (len(job.encoded.train.symbols) + len(job.encoded.validation.symbols))
-        )
-    return symbols / characters / math.log(2)
