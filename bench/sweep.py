@@ -14,17 +14,19 @@ from bench.minutes import row
 
 NEIGHBOURS: dict[str, list[str]] = {
     "default": [],
-    "half as wide": ["--hidden=128"],
-    "a quarter narrower": ["--hidden=192"],
-    "a quarter wider": ["--hidden=320"],
-    "half as wide again": ["--hidden=384"],
+    "hidden 128": ["--hidden=128"],
+    "hidden 192": ["--hidden=192"],
+    "hidden 256": ["--hidden=256"],
+    "hidden 384": ["--hidden=384"],
+    "hidden 448": ["--hidden=448"],
+    "hidden 768": ["--hidden=768"],
     "two layers": ["--layers=2"],
     "gru": ["--cell=gru"],
     "no dropout": ["--dropout=0"],
     "more dropout": ["--dropout=0.3"],
     "adamw": ["--optimiser=adamw"],
-    "higher matrix rate": ["--matrix-rate=0.03"],
-    "lower matrix rate": ["--matrix-rate=0.012"],
+    "higher matrix rate": ["--matrix-rate=0.08"],
+    "lower matrix rate": ["--matrix-rate=0.03"],
     "twice the rows": ["--rows=32"],
     "half the rows": ["--rows=8"],
     "twice the length": ["--length=128"],
@@ -32,11 +34,14 @@ NEIGHBOURS: dict[str, list[str]] = {
 }
 BUDGETS: dict[float, list[str]] = {
     1.0: [
-        "default", "half as wide", "a quarter narrower", "a quarter wider", "no dropout", "half the rows",
-        "twice the rows", "higher matrix rate", "lower matrix rate",
+        "default", "hidden 128", "hidden 256", "no dropout", "half the rows", "twice the rows", "higher matrix rate",
+        "lower matrix rate",
     ],
-    3.0: list(NEIGHBOURS),
-    15.0: ["default", "half as wide again"],
+    3.0: [
+        "default", "hidden 256", "hidden 384", "two layers", "no dropout", "more dropout", "higher matrix rate",
+        "lower matrix rate", "gru", "adamw", "twice the rows", "half the rows", "twice the length", "embedded symbols",
+    ],
+    15.0: ["default", "hidden 448"],
 }  # fmt: skip
 
 

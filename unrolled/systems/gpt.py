@@ -41,7 +41,7 @@ class Config:
 
 def complete(config: Config, budget: Budget) -> Config:
     """Wider for a longer budget, and more dropout the more often the text is read."""
-    wanted = 128 * (budget.operations / 1.5e13) ** (1 / 4)
+    wanted = 160 * (budget.operations / 3.6e13) ** 0.3
     width = config.width or nearest_multiple(wanted, 2 * config.heads * 8, 2 * config.heads * 8, 1024)
     if width % (2 * config.heads):
         raise UsageError(f"width {width} does not divide into {config.heads} heads of even width: change --width")
@@ -69,7 +69,7 @@ def build(config: Config, codec: TextCodec, field_sizes: tuple[int, ...]) -> Seq
 def recipe(config: Config, budget: Budget) -> Recipe:
     """As many rows as nanoGPT's CPU recipe, hidden matrices under Muon."""
     return Recipe(
-        rows=12, length=config.context, optimiser="muon", learning_rate=3e-3, matrix_rate=0.02, weight_decay=0.01
+        rows=12, length=config.context, optimiser="muon", learning_rate=3e-3, matrix_rate=0.04, weight_decay=0.01
     )
 
 

@@ -33,7 +33,7 @@ class Config:
 
 def complete(config: Config, budget: Budget) -> Config:
     """Wider for a longer budget."""
-    hidden = config.hidden or nearest_multiple(384 * (budget.operations / 1.5e13) ** (1 / 3), 64, 64, 1024)
+    hidden = config.hidden or nearest_multiple(384 * (budget.operations / 3.6e13) ** 0.4, 64, 64, 1024)
     return replace(config, hidden=hidden)
 
 
@@ -47,7 +47,7 @@ def build(config: Config, codec: TextCodec, field_sizes: tuple[int, ...]) -> Seq
 
 def recipe(config: Config, budget: Budget) -> Recipe:
     """Sixteen streams whose state is the last window, hidden matrices under Muon."""
-    return Recipe(rows=16, length=64, optimiser="muon", learning_rate=3e-3, matrix_rate=0.02, weight_decay=0.01)
+    return Recipe(rows=16, length=64, optimiser="muon", learning_rate=3e-3, matrix_rate=0.04, weight_decay=0.01)
 
 
 SYSTEM = System(

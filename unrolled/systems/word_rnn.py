@@ -37,7 +37,7 @@ class Config:
 
 def complete(config: Config, budget: Budget) -> Config:
     """Wider for a longer budget, and more dropout the more often the text is read."""
-    hidden = config.hidden or nearest_multiple(192 * (budget.operations / 1.5e13) ** (1 / 3), 64, 64, 1024)
+    hidden = config.hidden or nearest_multiple(256 * (budget.operations / 3.6e13) ** 0.4, 64, 64, 1024)
     passes = budget.operations / (6 * hidden * (8 * hidden + config.vocabulary) * max(1, budget.symbols))
     dropout = config.dropout if config.dropout is not None else round(min(0.5, 0.2 + 0.02 * passes), 2)
     return replace(config, hidden=hidden, dropout=dropout)
@@ -58,7 +58,7 @@ def build(config: Config, codec: TextCodec, field_sizes: tuple[int, ...]) -> Seq
 
 def recipe(config: Config, budget: Budget) -> Recipe:
     """Sixteen streams of carried state, hidden matrices under Muon."""
-    return Recipe(rows=16, length=32, optimiser="muon", learning_rate=3e-3, matrix_rate=0.02, weight_decay=0.01)
+    return Recipe(rows=16, length=32, optimiser="muon", learning_rate=3e-3, matrix_rate=0.04, weight_decay=0.01)
 
 
 SYSTEM = System(
