@@ -23,9 +23,7 @@ from unrolled.store.folders import RunFolder
 from unrolled.systems import find_system
 from unrolled.training.recipe import Recipe
 
-NOMINAL_OPERATIONS = (
-    1.5e13  # what two laptop cores do in three minutes: sizes follow from it where no minutes are given
-)
+NOMINAL_OPERATIONS = 3.6e13  # about three minutes of two laptop cores: sizes follow from it if no minutes are given
 
 
 @dataclass(frozen=True)
