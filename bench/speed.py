@@ -51,14 +51,14 @@ def measure(command: Command) -> Iterator[dict[str, Any]]:
         known = {"system": settings["system"]}
         rest = {name: value for name, value in settings.items() if name != "system"}
         job = new_job([data], Options(**known), rest | {"optimiser": "adamw", "steps": 10**6}, 1e12)
-        ours, bare = our_loop(job), bare_loop(job, peer(job.codec.size))
-        for loop in (ours, bare):
+        loops = {"ours": our_loop(job), "bare": bare_loop(job, peer(job.codec.size)), "updates": update_loop(job)}
+        for loop in loops.values():
             turn(loop, 3)
-        times: dict[str, list[float]] = {"ours": [], "bare": []}
+        times: dict[str, list[float]] = {name: [] for name in loops}
         rates = []
         for _ in range(command.turns):
-            times["ours"].append(turn(ours, command.updates))
-            times["bare"].append(turn(bare, command.updates))
+            for name, loop in loops.items():
+                times[name].append(turn(loop, command.updates))
             rates.append(machine_rate())
         yield figures(shape, job, times, statistics.median(rates)) | hardware()
 
@@ -71,7 +71,7 @@ def figures(shape: str, job: Job, times: dict[str, list[float]], rate: float) ->
     return {
         "bench": "speed", "shape": shape,
         "symbols_per_second": symbols / ours, "bare_symbols_per_second": symbols / bare,
-        "ratio": bare / ours, "overhead": ours / model_seconds(job) - 1,
+        "ratio": bare / ours, "overhead": ours / statistics.median(times["updates"]) - 1,
         "matrix_product_gflops": rate / 1e9, "share_of_matrix_products": operations / ours / rate,
     }  # fmt: skip
 
@@ -98,20 +98,20 @@ def bare_loop(job: Job, model: nn.Module) -> Iterator[None]:
         yield
 
 
-def model_seconds(job: Job, count: int = 15) -> float:
-    """Median seconds of forward, backward, clipping and optimiser on one batch: an update without its loop."""
-    batch, found = job.sampler.batch(0), []
+def update_loop(job: Job) -> Iterator[None]:
+    """Forward, backward, clipping and optimiser of our model and nothing around them, on one batch."""
+    batch, state = job.sampler.batch(0), None
+    following = batch._replace(restart=torch.zeros_like(batch.restart)) if job.model.position_limit is None else batch
     progress = progresses.begin(job.model, job.recipe)
     job.model.train()
-    for _ in range(count):
-        began = time.perf_counter()
-        loss, _, _ = job.model(batch, None, None)
+    while True:
+        loss, state, _ = job.model(batch, state, None)
         progress.optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(job.model.parameters(), 1.0)
         progress.optimiser.step()
-        found.append(time.perf_counter() - began)
-    return statistics.median(found)
+        state, batch = states.detach(state), following
+        yield
 
 
 def turn(loop: Iterator[Any], updates: int) -> float:

@@ -59,7 +59,7 @@ def measure(command: Command) -> Iterator[dict[str, Any]]:
                 kills, in_saves = kills + 1, in_saves + in_save
                 unusable += not is_usable(folder)
             elif (folder / "broken").exists():  # it came to its end: kill another one
-                (folder / "broken").rename(folder / f"ended-{kills}")
+                (folder / "broken").rename(folder / f"ended-{len(list(folder.glob('ended-*')))}")
         start(go_on if (folder / "broken" / "config.json").exists() else begin).wait()
         ended = [folder / "broken", *folder.glob("ended-*")]
         equal = {digest(run) for run in ended} == {digest(folder / "whole")}
