@@ -109,12 +109,24 @@ def test_help_shows_what_stands_below_the_fields(capsys: pytest.CaptureFixture[s
     assert stop.value.code == 0
     shown = capsys.readouterr().out
     assert max(map(len, shown.splitlines())) <= 80
-    for text in ("usage: unrolled train PATHS [options]", "Files to learn from, 100 % of them.", "-s N, --steps N"):
+    for text in ("usage: unrolled train PATHS ... [options]", "Files to learn from, 100 % of them.", "-s N, --steps N"):
         assert text in shown
     for text in ("Time budget. (default: 2.0)", "Settings of char-rnn:", "Units. (default: 256)", "(default: off)"):
         assert text in shown
     assert "(default: gru)" in shown
     assert "None" not in shown
+
+
+def test_examples_in_a_description_keep_their_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    made = make_dataclass("Made", [("run", str | None, positional(default=None))])
+    with pytest.raises(SystemExit):
+        parse(
+            "show", "\nShow a run " + "at length " * 9 + "\n\n  unrolled show\n  unrolled show poems", ["--help"], made
+        )
+    shown = capsys.readouterr().out
+    assert "\n\n  unrolled show\n  unrolled show poems\n\n" in shown
+    assert "usage: unrolled show [RUN] [options]" in shown
+    assert max(map(len, shown.splitlines())) <= 80
 
 
 def test_a_dataclass_made_at_run_time_has_the_texts_of_its_base(capsys: pytest.CaptureFixture[str]) -> None:

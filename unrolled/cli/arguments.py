@@ -65,7 +65,7 @@ def parse(command: str, description: str | None, arguments: Sequence[str], *kind
                 places.append((item, hints[item.name]))
             if wants_help or not is_place:
                 _add(group, item, hints[item.name], help_texts.get(item.name, ""))
-    parser.usage = " ".join(["%(prog)s", *(_place(item) for item, _ in places), "[options]"])
+    parser.usage = " ".join(["%(prog)s", *(_usage(item, hint) for item, hint in places), "[options]"])
     parser.refuse_unknown(options)
     found, words = parser.parse_known_args(options)
     typed = {**vars(found), **_fill(parser, places, words, plain)}
@@ -100,6 +100,13 @@ def field_docs(kind: type) -> dict[str, str]:
 class _Formatter(argparse.HelpFormatter):
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=26, width=79)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Paragraphs filled; those that begin with a space are examples and keep their lines."""
+        paragraphs = text.split("\n\n")
+        return "\n\n".join(
+            part if part[:1] == " " else super(_Formatter, self)._fill_text(part, width, indent) for part in paragraphs
+        )
 
 
 class _Parser(argparse.ArgumentParser):
@@ -165,6 +172,12 @@ def _required(item: Field[Any]) -> bool:
 
 def _place(item: Field[Any]) -> str:
     return item.metadata.get("metavar") or item.name.replace("_", "-").upper()
+
+
+def _usage(item: Field[Any], hint: Any) -> str:
+    """A place as usage lines write it: in brackets if it may be left out, with dots if there may be several."""
+    shown = _place(item) + (" ..." if _element(hint)[1] else "")
+    return shown if _required(item) else f"[{shown}]"
 
 
 def _element(hint: Any) -> tuple[Any, bool]:
