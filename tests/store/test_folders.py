@@ -81,7 +81,8 @@ def test_runs_are_found_by_name_and_by_path(run: RunFolder, runs: Path, monkeypa
     assert find_run(str(copy)).config() == run.config()
     assert find_run(copy).verify() == run.verify()
     monkeypatch.chdir(copy.parent)
-    assert find_run("./two/").path == Path("two")
+    for name in ("./two/", "./two"):
+        assert find_run(name).path == Path("two")
     assert find_run("../runs/one").verify() == run.verify()
     monkeypatch.chdir(runs.parent)
     assert find_run("one").path == Path("runs/one")

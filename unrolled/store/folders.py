@@ -236,7 +236,7 @@ def find_run(name: str | Path, runs: Path = Path("runs")) -> RunFolder:
     Raises: RunError naming the nearest if there is none, UsageError for a name that no run can have.
     """
     text = os.fspath(name)
-    is_path = len(Path(text).parts) > 1 or any(mark and text.endswith(mark) for mark in (os.sep, os.altsep))
+    is_path = any(mark and mark in text for mark in (os.sep, os.altsep))
     if ".." in list(dropwhile(lambda part: part == "..", Path(text).parts)):
         raise UsageError(f"{text!r} cannot name a run: '..' after a folder name: write the path without it")
     path = Path(text) if is_path else runs / check_name(text)
