@@ -146,14 +146,20 @@ def open_corpus(
     sources, skipped = survey(paths)
     kinds = {source.is_records: source.path for source in reversed(sources)}
     if len(kinds) > 1:
-        raise DataError(f"{kinds[True]} holds records and {kinds[False]} plain text: name files of one kind only")
+        raise DataError(
+            f"{kinds[True]} holds records and {kinds[False]} plain text: "
+            f"name files of one kind only, such as '{kinds[True].parent}/*{kinds[True].suffix}'"
+        )
     is_records = sources[0].is_records
     if fields and not is_records:
         raise UsageError(f"field {fields[0]!r}: plain text has no fields, only .csv, .tsv and .jsonl records have")
     scan = scan_records(sources, text_field, split) if is_records else scan_text(sources, split)
     for name in fields:
         if name not in scan.columns:
-            raise UsageError(f"field {name!r} is in no record: the fields are {', '.join(scan.columns) or 'none'}")
+            remedy = "; for several, repeat --fields" if "," in name else ""
+            raise UsageError(
+                f"field {name!r} is in no record: the fields are {', '.join(scan.columns) or 'none'}{remedy}"
+            )
     return Corpus(tuple(sources), fields, text_field, split, scan, skipped)
 
 

@@ -24,7 +24,7 @@ class Config:
     symbols: Literal["words", "bpe"] = "words"
     """What one symbol is: words with spaces and punctuation, or byte pairs merged on this corpus."""
     vocabulary: int = 4000
-    """Most symbols to keep; rarer words become the unknown symbol, rarer pairs are spelled."""
+    """Most symbols to keep; rarer words are spelled in letters, rarer pairs in bytes."""
     cell: Literal["lstm", "gru"] = "lstm"
     """Kind of recurrent layer."""
     hidden: int | None = None
