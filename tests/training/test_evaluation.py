@@ -22,7 +22,6 @@ def test_mean_is_over_masked_positions_with_the_state_carried() -> None:
         count += int(batch.mask.sum())
     assert score.nats == pytest.approx(total / count, rel=1e-6)
     assert (score.predictions, score.protocol, score.split) == (count, "carried", "validation")
-    assert score.bits == pytest.approx(score.nats / math.log(2))
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -19,11 +19,6 @@ class Score(NamedTuple):
     protocol: str = ""
     split: str = "validation"
 
-    @property
-    def bits(self) -> float:
-        """Bits per symbol."""
-        return self.nats / math.log(2)
-
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
     """The same batch on another device."""
