@@ -90,8 +90,8 @@ def test_there_is_something_to_run():
     assert sum(len(commands(block)) for block in found if block.kind == "console") >= 8
 
 
-def update_readme() -> Any:
-    spec = importlib.util.spec_from_file_location("update_readme", ROOT / "scripts" / "update_readme.py")
+def update_tables() -> Any:
+    spec = importlib.util.spec_from_file_location("update_tables", ROOT / "scripts" / "update_tables.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -99,7 +99,7 @@ def update_readme() -> Any:
 
 
 def test_the_tables_are_those_that_were_measured(capsys: pytest.CaptureFixture[str]):
-    assert update_readme().main(["--check"]) == 0, capsys.readouterr().out
+    assert update_tables().main(["--check"]) == 0, capsys.readouterr().out
 
 
 def test_tables_are_made_from_measurements(tmp_path: Path):
@@ -107,11 +107,11 @@ def test_tables_are_made_from_measurements(tmp_path: Path):
         '{"model": "gru", "rate": 12345.6, "n": 7}\n{"model": "lstm", "rate": 0.12345}\n'
     )
     text = "a\n<!-- table speed.jsonl: model=Model, rate=Symbols/s, n -->\nold\n<!-- end -->\nb\n"
-    made = update_readme().updated(text, tmp_path)
+    made = update_tables().updated(text, tmp_path)
     assert made.splitlines()[2:6] == [
         "| Model | Symbols/s | n |",
         "| --- | ---: | ---: |",
         "| gru | 12,346 | 7 |",
         "| lstm | 0.1235 |  |",
     ]
-    assert update_readme().updated(made, tmp_path) == made
+    assert update_tables().updated(made, tmp_path) == made

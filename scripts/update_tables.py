@@ -1,7 +1,8 @@
-"""Writes measured tables into README.md: python scripts/update_readme.py [--check]
+"""Writes measured tables into the documents: python scripts/update_tables.py [--check]
 
 A table stands between `<!-- table bench/results/NAME.jsonl: key=Heading, key=Heading -->` and `<!-- end -->`. Its rows
-are the JSON objects of that file, as `unrolled bench NAME --json` prints them, so no figure is typed by hand.
+are the JSON objects of that file, as `unrolled bench NAME --json` prints them, so no figure is typed by hand; after
+NAME.jsonl may stand [key=value], and only rows that have it are shown.
 """
 
 import json
@@ -11,7 +12,12 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-TABLE = re.compile(r"(<!-- table (?P<file>\S+): (?P<columns>[^\n]*?) -->\n).*?(<!-- end -->)", re.DOTALL)
+DOCUMENTS = ("README.md", "docs/measurements.md")
+TABLE = re.compile(
+    r"(?P<begin><!-- table (?P<file>[^\s\[]+?)(\[(?P<key>\w+)=(?P<value>[^\]]+)\])?: (?P<columns>[^\n]*?) -->\n)"
+    r".*?(?P<end><!-- end -->)",
+    re.DOTALL,
+)
 
 
 def cell(value: Any) -> str:
@@ -26,7 +32,7 @@ def table(rows: list[dict[str, Any]], columns: str) -> str:
     pairs = [column.strip().partition("=") for column in columns.split(",")]
     keys, headings = [key for key, _, _ in pairs], [heading or key for key, _, heading in pairs]
     if missing := [key for key in keys if not any(key in row for row in rows)]:
-        raise SystemExit(f"update_readme: no row has {', '.join(missing)}: the keys are {', '.join(rows[0])}")
+        raise SystemExit(f"update_tables: no row has {', '.join(missing)}: the keys are {', '.join(rows[0])}")
     numbers = [all(isinstance(row.get(key, 0), int | float) for row in rows) for key in keys]
     rule = ["---:" if number else "---" for number in numbers]
     lines = [headings, rule, *([cell(row.get(key)) for key in keys] for row in rows)]
@@ -38,21 +44,27 @@ def updated(text: str, root: Path) -> str:
 
     def fill(match: re.Match[str]) -> str:
         lines = (root / match["file"]).read_text("utf-8").splitlines()
-        return match[1] + table([json.loads(line) for line in lines if line], match["columns"]) + match[4]
+        rows = [json.loads(line) for line in lines if line]
+        if match["key"]:
+            rows = [row for row in rows if str(row.get(match["key"])) == match["value"]]
+        return match["begin"] + table(rows, match["columns"]) + match["end"]
 
     return TABLE.sub(fill, text)
 
 
 def main(arguments: list[str]) -> int:
-    """Write README.md, or say with --check whether it is up to date."""
-    readme = ROOT / "README.md"
-    before = readme.read_text("utf-8")
-    after = updated(before, ROOT)
-    if arguments == ["--check"]:
-        print("README.md is up to date" if before == after else "README.md: run python scripts/update_readme.py")
-        return int(before != after)
-    readme.write_text(after, "utf-8")
-    return 0
+    """Write the documents, or say with --check whether they are up to date."""
+    stale = False
+    for name in DOCUMENTS:
+        document = ROOT / name
+        before = document.read_text("utf-8")
+        after = updated(before, ROOT)
+        if before != after and arguments == ["--check"]:
+            print(f"{name}: run python scripts/update_tables.py")
+            stale = True
+        elif before != after:
+            document.write_text(after, "utf-8")
+    return int(stale)
 
 
 if __name__ == "__main__":
