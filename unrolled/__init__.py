@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unrolled.api import load, train
+    from unrolled.api import Run, check, evaluate, load, train
 
 __version__ = "0.1.0"
-__all__ = ["load", "train"]
+__all__ = ["Run", "check", "evaluate", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,8 +6,9 @@ from typing import NamedTuple
 import torch
 
 from unrolled.api.evaluation import evaluation_part
-from unrolled.api.run import Run, load
+from unrolled.api.run import Run, load, require
 from unrolled.core import state as states
+from unrolled.core.errors import DataError, UsageError
 from unrolled.data.sampling import Streams
 from unrolled.inspection import laws
 
@@ -28,13 +29,13 @@ class Finding(NamedTuple):
 
 
 def check(run: Run, length: int = 48) -> list[Finding]:
-    """Measure the laws on `length` symbols of the run's own text: in float64, where they must hold to rounding, and in
+    """Measure the laws on `length` symbols of text: in float64, where they must hold to rounding, and in
     float32 as far as generation needs them.
     """
-    part, _ = evaluation_part(run, (), "validation" if run.config.training["options"]["split"] < 1 else "train")
-    limit = run.model.position_limit or length
-    size = min(length, limit, max(1, (len(part.symbols) - 1) // ROWS))
-    symbols = Streams(part, ROWS, size, seed=0).batch(0).inputs.to(run.device)
+    require(run.system, "check")
+    if length < 1:
+        raise UsageError(f"length {length}: check on at least 1 symbol")
+    symbols = text_of(run, min(length, run.model.position_limit or length)).to(run.device)
     exact = copy.deepcopy(run.model).double()
     with torch.no_grad():
         x = exact.embed(symbols)
@@ -53,6 +54,15 @@ def check(run: Run, length: int = 48) -> list[Finding]:
         Finding("a state survives save and load", laws.reload_deviation(backbone, x, state), 0.0),
         Finding("the run survives reload", reload_deviation(run, symbols), 0.0),
     ]
+
+
+def text_of(run: Run, length: int) -> torch.Tensor:
+    """Rows of the run's own text, or of symbols drawn evenly where that is no longer at hand: the laws hold on both."""
+    try:
+        part, _ = evaluation_part(run, (), "validation" if run.config.training["options"]["split"] < 1 else "train")
+    except DataError:
+        return torch.randint(run.codec.begin, (ROWS, length), generator=torch.Generator().manual_seed(0))
+    return Streams(part, ROWS, min(length, max(1, (len(part.symbols) - 1) // ROWS)), seed=0).batch(0).inputs
 
 
 @torch.no_grad()

@@ -9,11 +9,12 @@ from typing import Literal
 import numpy as np
 import torch
 
-from unrolled.api.run import Run
+from unrolled.api.corpora import corpus_for
+from unrolled.api.run import Run, require
 from unrolled.codecs.text import TextCodec
 from unrolled.core.contracts import Batch
 from unrolled.core.errors import DataError, UsageError
-from unrolled.data.corpus import SplitRule, open_corpus
+from unrolled.data.corpus import SplitRule
 from unrolled.data.encoded import Part, encode_corpus
 from unrolled.data.evaluation import carried, evaluation_windows, random_windows
 from unrolled.training.evaluation import carried_into, summarise, to_device
@@ -27,7 +28,8 @@ CARRIED_CHUNK = 2048
 class Evaluation:
     """`nats` per symbol with standard error `stderr` over `predictions` symbols of `split`, read by `protocol`.
 
-    `window` is in symbols. Bits per character and per byte leave out what is no text, such as the end symbol.
+    `window` is in symbols. Bits per character and per byte leave out what is no text, such as the end symbol, and the
+    `unknown` symbols, of which nobody knows how many characters they stand for.
     """
 
     nats: float
@@ -60,6 +62,7 @@ def evaluate(
     "random" `count` windows at random places, nanoGPT's estimate. Windows are as long as in training by default.
     Raises: DataError for data that is missing or too short, UsageError for a protocol that the model cannot follow.
     """
+    require(run.system, "evaluate")
     limit = run.model.position_limit
     protocol = protocol or ("windows" if limit else "carried")
     if protocol == "carried" and limit:
@@ -85,7 +88,12 @@ def evaluation_part(run: Run, data: Sequence[str | Path], split: Split) -> tuple
     options = run.config.training["options"]
     paths = list(data) or run.config.data["paths"]
     rule = SplitRule(1.0 if split == "all" else options["split"])
-    corpus = open_corpus(paths, fields=run.fields.names, text_field=options["text_field"], split=rule)
+    try:
+        corpus = corpus_for(run, paths, options["text_field"], rule)
+    except DataError as problem:
+        if data:
+            raise
+        raise DataError(f"the data of run {run.folder.name} cannot be read: {problem}; or name other data") from None
     if not data and split != "all" and corpus.fingerprint() != run.config.data["fingerprint"]:
         raise DataError(
             f"the data of run {run.folder.name} has changed since it was trained: name the data to score on"
@@ -109,7 +117,7 @@ def read(part: Part, protocol: Protocol, window: int, count: int, seed: int) -> 
 def score(run: Run, batches: Iterator[Batch]) -> tuple[float, float, int, float, int, int]:
     """Mean nats, standard error and predictions; nats, characters and bytes of what is text."""
     characters, sizes = (torch.as_tensor(lengths, device=run.device) for lengths in text_lengths(run.codec))
-    state, sums, counts = None, [], []
+    state, sums, counts, unknown = None, [], [], -1 if run.codec.unknown is None else run.codec.unknown
     text_nats, text_characters, text_bytes = 0.0, 0, 0
     for batch in batches:
         batch = to_device(batch, run.device)
@@ -118,7 +126,7 @@ def score(run: Run, batches: Iterator[Batch]) -> tuple[float, float, int, float,
         for block in range(0, losses.shape[1], 64):  # blocks, so that one long row has a standard error too
             sums.append(losses[:, block : block + 64].sum(1))
             counts.append(batch.mask[:, block : block + 64].sum(1))
-        is_text = batch.mask & (sizes[batch.targets] > 0)
+        is_text = batch.mask & (sizes[batch.targets] > 0) & (batch.targets != unknown)
         text_nats += float(losses[is_text].sum())
         text_characters += int(characters[batch.targets][is_text].sum())
         text_bytes += int(sizes[batch.targets][is_text].sum())

@@ -105,6 +105,7 @@ class Run:
         samples are written down in the run.
         Raises: UsageError for a setting, DataError for a symbol of the prompt, that cannot be used.
         """
+        require(self.system, "generate")
         request = Request(prompt, length, seed, stream, where or {}, make_rules(rules))
         return [sample.text for sample in self.many(request, count)]
 
@@ -196,6 +197,23 @@ def newest_run(runs: str | Path) -> Path:
     if not found:
         raise RunError(f"no run in {runs}: train one first, as in `unrolled train book.txt`")
     return max(found, key=lambda folder: (folder.config().created, folder.name)).path
+
+
+def chosen_run(command: str, run: str | Path | None, runs: str | Path) -> Run:
+    """The run called `run`, or the newest, for a command of the command line.
+
+    Raises: UsageError, before anything is loaded, if the command makes no sense for its system.
+    """
+    name = newest_run(runs) if run is None else run
+    require(find_system(find_run(name, Path(runs)).config().system), command)
+    return load(name, runs=runs)
+
+
+def require(system: System, command: str) -> None:
+    """Raises: UsageError if a command makes no sense for a system."""
+    if command not in system.commands:
+        known = ", ".join(sorted(system.commands)) or "none"
+        raise UsageError(f"system {system.name} has no command {command!r}: its commands are {known}")
 
 
 def load(run: str | Path, *, runs: str | Path = "runs", device: torch.device | None = None) -> Run:

@@ -32,9 +32,9 @@ def main(arguments: Sequence[str]) -> int:
     """Check and print."""
     (command,) = parse("check", DESCRIPTION, arguments, Command).values
     from unrolled.api.checking import check
-    from unrolled.api.run import load, newest_run
+    from unrolled.api.run import chosen_run
 
-    findings = check(load(command.run or newest_run(command.runs), runs=command.runs), command.length)
+    findings = check(chosen_run("check", command.run, command.runs), command.length)
     for found in findings:
         if command.json:
             sys.stdout.write(json.dumps({**found._asdict(), "holds": found.holds}) + "\n")

@@ -52,10 +52,10 @@ def main(arguments: Sequence[str]) -> int:
     (command,) = parse("complete", DESCRIPTION, arguments, Command).values
     if command.top < 1:
         raise UsageError(f"top {command.top}: pass a number of suggestions from 1 up")
-    from unrolled.api.run import load, newest_run
+    from unrolled.api.run import chosen_run
     from unrolled.generation.completion import Completer
 
-    run = load(command.run or newest_run(command.runs), runs=command.runs)
+    run = chosen_run("complete", command.run, command.runs)
     context = run.context(command.where, 1)
     completer = Completer(run.model, run.codec, run.start, context=context, forbidden=run.forbidden)
     if is_terminal(sys.stdin) and is_terminal(sys.stdout) and not command.json:

@@ -72,9 +72,9 @@ def main(arguments: Sequence[str]) -> int:
     command, rules = parse("curate", DESCRIPTION, arguments, Command, Rules).values
     count = checked(command)
     from unrolled.api.curation import best_candidates, candidates, next_stream
-    from unrolled.api.run import Request, load, newest_run
+    from unrolled.api.run import Request, chosen_run
 
-    run = load(command.run or newest_run(command.runs), runs=command.runs)
+    run = chosen_run("curate", command.run, command.runs)
     first = next_stream(run, command.seed) if command.stream is None else command.stream
     request = Request(command.prompt, command.length, command.seed, first, command.where, rules.validate())
     code = 0

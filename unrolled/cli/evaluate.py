@@ -43,9 +43,9 @@ def main(arguments: Sequence[str]) -> int:
     """Evaluate and print."""
     (command,) = parse("evaluate", DESCRIPTION, arguments, Command).values
     from unrolled.api.evaluation import evaluate
-    from unrolled.api.run import load, newest_run
+    from unrolled.api.run import chosen_run
 
-    run = load(command.run or newest_run(command.runs), runs=command.runs)
+    run = chosen_run("evaluate", command.run, command.runs)
     found = evaluate(
         run, command.data, protocol=command.protocol, split=command.split, window=command.window,
         count=command.count, seed=command.seed,
@@ -57,7 +57,8 @@ def main(arguments: Sequence[str]) -> int:
         f"run          {run.folder.name}",
         f"data         {found.data}, {found.split} split",
         f"protocol     {found.protocol}, window {found.window}, state {found.state}",
-        f"predictions  {found.predictions:,}" + (f" ({found.unknown} unknown symbols)" if found.unknown else ""),
+        f"predictions  {found.predictions:,}"
+        + (f" ({found.unknown} unknown symbols, which bits leave out)" if found.unknown else ""),
         f"nats         {found.nats:.4f} ± {found.stderr:.4f} per symbol (standard error)",
         f"bits         {found.bits_per_character:.4f} per character, {found.bits_per_byte:.4f} per byte",
         f"perplexity   {found.perplexity:.3f} per symbol",

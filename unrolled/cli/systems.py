@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from unrolled.cli.arguments import parse
+from unrolled.cli.terminal import say
+from unrolled.core.errors import UnrolledError
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,11 @@ def main(arguments: Sequence[str]) -> int:
     from unrolled.systems import find_system, system_names
 
     for name in system_names():
-        system = find_system(name)
+        try:
+            system = find_system(name)
+        except UnrolledError as problem:  # of another package: the rest can be listed
+            say(str(problem), sys.stderr)
+            continue
         if command.json:
             sys.stdout.write(
                 json.dumps({"name": name, "summary": system.summary, "commands": sorted(system.commands)}) + "\n"

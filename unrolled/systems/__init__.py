@@ -2,10 +2,10 @@
 
 from difflib import get_close_matches
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
 from unrolled.core.contracts import System
-from unrolled.core.errors import UsageError
+from unrolled.core.errors import RunError, UsageError
 
 SYSTEMS = {
     "char-rnn": "unrolled.systems.char_rnn",
@@ -20,6 +20,17 @@ def system_names() -> list[str]:
     return [*SYSTEMS, *(point.name for point in entry_points(group="unrolled.systems"))]
 
 
+def loaded(point: EntryPoint) -> System:
+    """The system of another package. Raises: RunError if that package does not give one."""
+    try:
+        system = point.load()
+    except Exception as problem:  # whatever the code of others does, it must not take the rest along
+        raise RunError(f"system {point.name!r} of {point.value} cannot be loaded: {problem}; mend it") from problem
+    if not isinstance(system, System):
+        raise RunError(f"system {point.name!r} of {point.value} is {system!r}: a System was expected there")
+    return system
+
+
 def find_system(name: str) -> System:
     """The system called `name`, its module loaded on demand; the module offers it as SYSTEM.
 
@@ -28,7 +39,7 @@ def find_system(name: str) -> System:
     if name in SYSTEMS:
         return import_module(SYSTEMS[name]).SYSTEM
     for point in entry_points(group="unrolled.systems", name=name):
-        return point.load()
+        return loaded(point)
     near = get_close_matches(name, system_names(), n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise UsageError(f"no system is called {name!r}: {hint}`unrolled systems` lists them")
