@@ -2,13 +2,14 @@
 
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from unrolled.core.contracts import Budget
 from unrolled.data.encoded import Encoded
-from unrolled.store.configs import RunConfig
+from unrolled.store.configs import RunConfig, from_json, to_json
 from unrolled.store.folders import RunFolder
 from unrolled.systems import find_system
 from unrolled.training.evaluation import Score
@@ -50,7 +51,7 @@ Updates planned: {plan["steps"]:,}.
 
 Made again by:
 
-    {repeat_command(config, [Path(path).name for path in data["paths"]])}
+    {repeat_command(config, [Path(path).name for path in data["given"] or data["paths"]])}
 
 ## Licence
 
@@ -68,12 +69,31 @@ def loss_in_words(score: Score, bits: float) -> str:
     )
 
 
+def notes(encoded: Encoded, names: Sequence[str], is_continued: bool) -> list[str]:
+    """What of the data the model cannot tell apart: unknown symbols, and unknown values where a run is continued."""
+    lines = []
+    for part, counts in encoded.unknown.items():
+        if counts:
+            shown = ", ".join(f"{symbol!r} {count}" for symbol, count in list(counts.items())[:5])
+            lines.append(f"{sum(counts.values())} unknown symbols in the {part} part are mapped: {shown}")
+    for index, name in enumerate(names if is_continued else ()):
+        missing = int((encoded.train.fields[:, index] == 0).sum())
+        if missing:
+            what = f"have no {name} that the model knows, and train as unspecified"
+            lines.append(f"{missing} of {len(encoded.train.fields)} records {what}")
+    return lines
+
+
 def repeat_command(config: RunConfig, paths: Sequence[str]) -> str:
     """The command that repeats a training on `paths` update by update, whatever the speed of the machine."""
-    system = find_system(config.system)
-    words = ["unrolled", "train", *paths, f"--system={config.system}", f"--seed={config.seed}"]
-    options = config.training["options"]
-    words += [f"--fields={name}" for name in options["fields"]]
+    system, parent = find_system(config.system), config.training.get("parent")
+    options, recipe = config.training["options"], config.training["recipe"]
+    words = ["unrolled", "train", *paths]
+    if parent:
+        words += [f"--from={parent['path']}", f"--seed={config.seed}"]
+    else:
+        words += [f"--system={config.system}", f"--seed={config.seed}"]
+        words += [f"--fields={name}" for name in options["fields"]]
     if options["text_field"] != "text":
         words.append(f"--text-field={options['text_field']}")
     if options["split"] != 0.9:
@@ -81,22 +101,21 @@ def repeat_command(config: RunConfig, paths: Sequence[str]) -> str:
     if options["vocabulary_from"] != "train":
         words.append(f"--vocabulary-from={options['vocabulary_from']}")
     words.append(f"--threads={config.training['plan']['threads']}")
-    words += flags(system.Config, config.config)
-    words += flags(Recipe, config.training["recipe"])
+    words += [] if parent else flags(system.Config, config.config)
+    usual = to_json(system.recipe(from_json(system.Config, config.config, "config.json"), Budget(1.0, 1)))
+    unlike = {name for name, value in recipe.items() if value != usual.get(name)}
+    words += flags(Recipe, recipe, unlike | ({"learning_rate", "matrix_rate"} if parent else set()))
     words += [f"--revise={change['step']}:{change['to']}" for change in config.training["plan"]["revisions"]]
     return shlex.join(words)
 
 
-def flags(kind: type, values: dict[str, Any]) -> list[str]:
-    """The options that say `values`, those that every run has by default left out."""
+def flags(kind: type, values: dict[str, Any], always: Collection[str] = ()) -> list[str]:
+    """The options that say `values`, those that every run has by default left out unless they are in `always`."""
     found = []
     for item in fields(kind):
         value = values.get(item.name)
-        if (
-            value is None
-            or value == item.default
-            or list(item.default if isinstance(item.default, tuple) else ()) == value
-        ):
+        default = list(item.default) if isinstance(item.default, tuple) else item.default
+        if value is None or (value == default and item.name not in always):
             continue
         flag = item.name.replace("_", "-")
         if isinstance(value, bool):
@@ -113,4 +132,8 @@ def next_commands(folder: RunFolder, config: RunConfig, state: str) -> tuple[str
     path = shlex.quote(str(folder.path))
     if state == "interrupted":
         return (f"unrolled train --resume {path}", f"unrolled generate {path}")
-    return (f"unrolled generate {path}", f"unrolled evaluate {path}", repeat_command(config, config.data["paths"]))
+    return (
+        f"unrolled generate {path}",
+        f"unrolled evaluate {path}",
+        repeat_command(config, config.data["given"] or config.data["paths"]),
+    )

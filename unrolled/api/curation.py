@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from unrolled.api.corpora import corpus_for
 from unrolled.api.run import Request, Run
 from unrolled.core.errors import DataError, UsageError
-from unrolled.data.corpus import Document, SplitRule, open_corpus
+from unrolled.data.corpus import Document, SplitRule
 from unrolled.generation.curation import By, Candidate, best
 from unrolled.generation.novelty import Novelty, novelty
 from unrolled.generation.text import collect
@@ -76,7 +77,7 @@ def training_text(run: Run) -> Callable[[], Iterator[Document]]:
     """
     data, options = run.config.data, run.config.training["options"]
     rule = SplitRule(options["split"])
-    corpus = open_corpus(data["paths"], fields=run.fields.names, text_field=options["text_field"], split=rule)
+    corpus = corpus_for(run, data["paths"], options["text_field"], rule)
     if corpus.fingerprint() != data["fingerprint"]:
         raise DataError(f"the data of run {run.folder.name} has changed since it was trained: put the old files back")
 

@@ -8,12 +8,13 @@ from typing import Any
 import torch
 
 from unrolled import __version__
-from unrolled.api.run import Run, best_device
+from unrolled.api.corpora import corpus_for
+from unrolled.api.run import Run, best_device, require
 from unrolled.codecs import codec_from_json, make_codec
 from unrolled.codecs.text import TextCodec
 from unrolled.core.contracts import Budget, Sampler, System
 from unrolled.core.draws import derived_seed
-from unrolled.core.errors import RunError, UsageError
+from unrolled.core.errors import DataError, RunError, UsageError
 from unrolled.data.corpus import Corpus, SplitRule, open_corpus
 from unrolled.data.encoded import Encoded, encode_corpus
 from unrolled.data.fields import FieldTable, make_fields
@@ -73,7 +74,8 @@ class Job:
     encoded: Encoded
     model: SequenceModel
     sampler: Sampler
-    parent: Run | None = None
+    given: tuple[str, ...] = ()  # the data as it was named
+    parent: dict[str, str] | None = None  # path and weights of the run that this one went on from
 
     @property
     def is_timed(self) -> bool:
@@ -86,10 +88,11 @@ class Job:
             **self.corpus.facts(),
             "records": self.corpus.is_records,
             "paths": [str(source.path.resolve()) for source in self.corpus.sources],
+            "given": list(self.given),
             "fields": self.fields.to_json(),
             "unknown": self.encoded.unknown,
         }
-        training = {"recipe": to_json(self.recipe), "options": to_json(self.options), **training}
+        training = {"recipe": to_json(self.recipe), "options": to_json(self.options), "parent": self.parent, **training}
         return RunConfig(
             self.system.name,
             to_json(self.settings),
@@ -120,6 +123,7 @@ def new_job(data: Sequence[str | Path], options: Options, settings: dict[str, An
     Raises: DataError or UsageError for data or settings that cannot be used.
     """
     system = find_system(options.system)
+    require(system, "train")
     own, recipe_settings = split_settings(system, settings)
     config = system.Config(**own)
     corpus = open_corpus(data, fields=options.fields, text_field=options.text_field, split=SplitRule(options.split))
@@ -144,13 +148,8 @@ def continued_job(parent: Run, data: Sequence[str | Path], options: Options, set
         raise UsageError(
             f"run {parent.folder.name} is conditioned on {parent.fields.names or 'no fields'}: leave out --fields"
         )
-    options = replace(options, system=system.name, fields=parent.fields.names)
-    corpus = open_corpus(data, fields=options.fields, text_field=options.text_field, split=SplitRule(options.split))
-    if corpus.is_records != parent.is_records:
-        kinds = {True: "records", False: "one long text"}
-        raise UsageError(
-            f"run {parent.folder.name} learned {kinds[parent.is_records]}, this is {kinds[corpus.is_records]}"
-        )
+    corpus = corpus_for(parent, data, options.text_field, SplitRule(options.split))
+    options = replace(options, system=system.name, fields=corpus.fields)
     config = from_json(system.Config, parent.config.config, "config.json")
     encoded = encode_corpus(corpus, parent.codec, parent.fields)
     gentle = {"learning_rate": 0.3, "matrix_rate": 0.3}
@@ -160,12 +159,12 @@ def continued_job(parent: Run, data: Sequence[str | Path], options: Options, set
         options, system, config, replace(recipe, **recipe_settings), corpus, parent.codec, parent.fields, encoded
     )
     job.model.load_state_dict(parent.model.state_dict())
-    job.parent = parent
+    job.parent = {"path": str(parent.folder.path.resolve()), "model_sha256": parent.model_sha256}
     return job
 
 
-def resumed_job(folder: RunFolder) -> tuple[Job, RunConfig]:
-    """The training that a run folder describes, as it was when it began."""
+def resumed_job(folder: RunFolder, data: Sequence[str | Path] = ()) -> tuple[Job, RunConfig]:
+    """The training that a run folder describes, as it was when it began; `data` is where its data lies now."""
     config = folder.config()
     source = str(folder.path / "config.json")
     system = find_system(config.system)
@@ -178,7 +177,14 @@ def resumed_job(folder: RunFolder) -> tuple[Job, RunConfig]:
         raise RunError(
             f"{source}: lacks {problem}, so the training cannot go on: restore the file from a copy"
         ) from None
-    corpus = open_corpus(paths, fields=options.fields, text_field=options.text_field, split=SplitRule(options.split))
+    try:
+        rule = SplitRule(options.split)
+        corpus = open_corpus(data or paths, fields=options.fields, text_field=options.text_field, split=rule)
+    except DataError as problem:
+        raise DataError(
+            f"the data of run {folder.name} cannot be read: {problem}; if it has moved, say where it lies now: "
+            f"`unrolled train DATA --resume {folder.name}`"
+        ) from None
     if corpus.fingerprint() != fingerprint:
         raise RunError(
             f"the data of run {folder.name} has changed: train anew, or go on with `train DATA --from {folder.name}`"
@@ -187,8 +193,14 @@ def resumed_job(folder: RunFolder) -> tuple[Job, RunConfig]:
     settings = from_json(system.Config, config.config, source)
     encoded = encode_corpus(corpus, codec, table)
     job = assemble(options, system, settings, recipe, corpus, codec, table, encoded)
-    job.folder = folder
+    job.folder, job.parent = folder, config.training.get("parent")
+    job.given = resolved(data) or tuple(config.data.get("given") or paths)
     return job, config
+
+
+def resolved(data: Sequence[str | Path]) -> tuple[str, ...]:
+    """Paths that hold from any working directory."""
+    return tuple(str(Path(path).resolve()) for path in data)
 
 
 def assemble(

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from unrolled.api.cards import card, next_commands
+from unrolled.api.cards import card, next_commands, notes
 from unrolled.api.events import Evaluated, Event, Finished, Note, Progress, Sampled, Started
 from unrolled.api.job import Job
 from unrolled.api.pace import Pace, fastest_threads, revisions
@@ -27,7 +27,6 @@ from unrolled.training.evaluation import Score
 from unrolled.training.loop import Update, train
 
 EVALUATIONS = 12  # in one run, unless the recipe says how often
-PATIENCE = 5  # evaluations without a new best after which training stops, unless the recipe says otherwise
 SHOW_SECONDS, WRITE_SECONDS = 0.2, 2.0  # between updates that are shown, and that are written down
 SAMPLE_LENGTH = 160
 EVALUATION_SHARE = 0.1  # of a time budget, at most
@@ -134,13 +133,12 @@ class Session:
     def updates(self) -> str:
         """Make updates; the state in which training ends."""
         job, progress = self.job, self.progress
-        recipe = job.recipe if job.recipe.patience else replace(job.recipe, patience=PATIENCE)
         began = saved = shown = written = time.monotonic()
         first, judging = progress.step, self.validation.score if self.validation.is_possible else None
         revised = revisions(job.options.revise)
         wait = min(job.options.checkpoint_seconds, FIRST_CHECKPOINT * (self.pace.seconds or math.inf))
         for update in train(
-            job.model, job.sampler, recipe, progress, seed=job.options.seed, evaluate=judging, group=self.group
+            job.model, job.sampler, job.recipe, progress, seed=job.options.seed, evaluate=judging, group=self.group
         ):
             self.loss = update.loss if self.loss is None else self.loss + 0.05 * (update.loss - self.loss)
             now = time.monotonic()
@@ -152,6 +150,8 @@ class Session:
                 written = now
             if update.score is not None:
                 self.judged(update.score, update.improved)
+            if job.recipe.sample_every and update.step % job.recipe.sample_every == 0:
+                self.show_specimen()
             progress.steps = revised.get(update.step, progress.steps)
             save_now, stop_now = self.agreed(now - saved >= wait, self.interrupted())
             if save_now:
@@ -195,8 +195,13 @@ class Session:
         self.observe(Evaluated(step, score.nats, score.nats * self.bits, improved))
         if improved:
             self.publish(score)
-        if step < self.progress.steps:
-            self.observe(Sampled(step, self.specimen()))
+        if self.job.recipe.sample_every == 0:
+            self.show_specimen()
+
+    def show_specimen(self) -> None:
+        """Tell what the model writes by now, if more is to come and its system can write."""
+        if self.group.is_first and self.progress.step < self.progress.steps and "generate" in self.job.system.commands:
+            self.observe(Sampled(self.progress.step, self.specimen()))
 
     def specimen(self) -> str:
         """A short sample of the model as it is."""
@@ -243,10 +248,8 @@ class Session:
             f"{self.progress.steps:,} updates of {job.recipe.rows} x {job.recipe.length}"
         )
         self.observe(Started(str(self.folder.path), job.system.name, plan))
-        for part, counts in job.encoded.unknown.items():
-            if counts:
-                shown = ", ".join(f"{symbol!r} {count}" for symbol, count in list(counts.items())[:5])
-                self.observe(Note(f"{sum(counts.values())} unknown symbols in the {part} part are mapped: {shown}"))
+        for line in notes(job.encoded, job.fields.names, is_continued=job.parent is not None):
+            self.observe(Note(line))
 
     def finish(self, state: str) -> None:
         """Save where training is, score the best weights, and tell what to do next."""
@@ -259,8 +262,9 @@ class Session:
         nats = score.nats if score and math.isfinite(score.nats) else None
         self.write("state", state=state, nats=nats, protocol=self.validation.protocol)
         predictions = min(PROBE, self.validation.size)
-        for line in advice(self.progress.evaluations, self.loss, predictions=predictions):
-            self.observe(Note(line))
+        if self.progress.evaluations or not self.validation.is_possible:
+            for line in advice(self.progress.evaluations, self.loss, predictions=predictions):
+                self.observe(Note(line))
         self.observe(
             Finished(
                 str(self.folder.path), state, self.progress.step, self.pace.elapsed(), nats,

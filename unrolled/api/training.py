@@ -1,5 +1,6 @@
 """Training from data to a run folder: new, continued on other data, or resumed."""
 
+import shutil
 import signal
 import threading
 import time
@@ -10,15 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.api.events import Event
-from unrolled.api.job import NOMINAL_OPERATIONS, Job, Options, continued_job, new_job, resumed_job
+from unrolled.api.job import NOMINAL_OPERATIONS, Job, Options, continued_job, new_job, resolved, resumed_job
 from unrolled.api.pace import machine_rate
 from unrolled.api.run import Run, load
 from unrolled.api.session import Session
 from unrolled.core.errors import RunError, UsageError
-from unrolled.store.folders import RunFolder, create_run, find_run
+from unrolled.store.folders import LOCK, STAGED, RunFolder, create_run, find_run
 from unrolled.training.distributed import Group, join_group, leave_group
 
 DEFAULT_MINUTES = 3.0
+OWN = {LOCK, STAGED, "checkpoints"}  # what lies in a run folder before the run can be used
+LISTS = ("fields", "revise")  # options of several values, of which one may be given as it is
 
 
 def ignore(event: Event) -> None:
@@ -37,20 +40,19 @@ def train(
 ) -> Run:
     """Train on `data`, and give the finished (or, after Ctrl-C, the interrupted) run.
 
-    `settings` are those of `Options`, of the system and of its recipe; `resume` goes on with an unfinished run,
-    `from_run` starts from a finished one. `started` is the `time.monotonic()` at which a time budget began.
+    `settings` are those of `Options`, of the system and of its recipe; `resume` goes on with an unfinished run (then
+    `data` is needed only where it has moved), `from_run` starts from a finished one. `started` is the
+    `time.monotonic()` at which a time budget began.
     Raises: UnrolledError, whose message says what to mend.
     """
     began = time.monotonic() if started is None else started
     paths = [data] if isinstance(data, (str, Path)) else list(data)
     known = {item.name for item in fields(Options)}
-    options = Options(**{name: value for name, value in settings.items() if name in known})
-    options = replace(options, runs=Path(options.runs))
+    options = make_options({name: value for name, value in settings.items() if name in known})
     rest = {name: value for name, value in settings.items() if name not in known}
     if resume is not None:
-        if paths or rest:
-            raise UsageError("resume goes on with the data and settings of its run: leave out everything else")
-        return resumed(resume, options, observe, began, join_group())
+        refuse_settings(resume, from_run, settings)
+        return resumed(resume, paths, options, observe, began, join_group())
     if not paths:
         raise UsageError("no data to train on: name files or folders, as in `unrolled train book.txt`")
     options = budgeted(options, rest)
@@ -62,7 +64,25 @@ def train(
         job = new_job(paths, options, rest, operations)
     else:
         job = continued_job(load(from_run, runs=options.runs), paths, options, rest)
+    job.given = resolved(paths)
     return begun(job, paths, command, observe, began, group)
+
+
+def make_options(settings: dict[str, Any]) -> Options:
+    """Options from values as Python users write them: a text for a path, or for the only one of several."""
+    listed = {
+        name: (value,) if isinstance(value := settings[name], str) else tuple(value)
+        for name in LISTS
+        if name in settings
+    }
+    return Options(**{**settings, **listed, "runs": Path(settings.get("runs", Options.runs))})
+
+
+def refuse_settings(resume: str | Path, from_run: str | Path | None, settings: dict[str, Any]) -> None:
+    """Raises: UsageError for anything but the data and the folder of runs beside `resume`."""
+    given = [name for name in settings if name != "runs"] + ["from"] * (from_run is not None)
+    if given:
+        raise UsageError(f"resume goes on with the settings of run {resume}: leave out {', '.join(given)}")
 
 
 def budgeted(options: Options, settings: dict[str, Any]) -> Options:
@@ -96,16 +116,24 @@ def begun(
     job.folder = RunFolder(Path(path))
     with sole(job.folder, group), interruptible() as interrupted:
         session = Session(job, observe, began, interrupted, group)
-        session.open(command)
+        with discarded_unless_published(job.folder, group):
+            session.open(command)
         session.run()
     return left(job.folder, options, group)
 
 
-def resumed(name: str | Path, options: Options, observe: Callable[[Event], None], began: float, group: Group) -> Run:
-    """Go on with a run from its newest good checkpoint."""
+def resumed(
+    name: str | Path,
+    data: Sequence[str | Path],
+    options: Options,
+    observe: Callable[[Event], None],
+    began: float,
+    group: Group,
+) -> Run:
+    """Go on with a run from its newest good checkpoint; `data` is where its data lies now, if it has moved."""
     folder = find_run(name, options.runs)
     with sole(folder, group), interruptible() as interrupted:
-        job, config = resumed_job(folder)
+        job, config = resumed_job(folder, data)
         job.options = replace(job.options, runs=options.runs)
         session = Session(job, observe, began, interrupted, group)
         if not session.reopen(config):
@@ -119,6 +147,17 @@ def resumed(name: str | Path, options: Options, observe: Callable[[Event], None]
 def sole(folder: RunFolder, group: Group) -> AbstractContextManager[None]:
     """The lock on a run, held by the process that writes it."""
     return folder.lock() if group.is_first else nullcontext()
+
+
+@contextmanager
+def discarded_unless_published(folder: RunFolder, group: Group) -> Iterator[None]:
+    """Nothing is left of a run that ends, by an error or by Ctrl-C, before it can be used."""
+    try:
+        yield
+    except BaseException:
+        if group.is_first and {path.name for path in folder.path.iterdir()} <= OWN:
+            shutil.rmtree(folder.path, ignore_errors=True)
+        raise
 
 
 def left(folder: RunFolder, options: Options, group: Group) -> Run:

@@ -65,6 +65,10 @@ class Validation:
 
 
 def bits_per_character(encoded: Encoded, characters: int) -> float:
-    """What nats per symbol are multiplied by to give bits per character, in a corpus of so many characters."""
-    symbols = len(encoded.train.symbols) + len(encoded.validation.symbols)
+    """What nats per symbol are multiplied by to give bits per character, in a corpus of so many characters.
+
+    The begin and the end of a record are symbols but no text.
+    """
+    parts = (encoded.train, encoded.validation)
+    symbols = sum(len(part.symbols) - 2 * (len(part.starts) - 1) * part.is_records for part in parts)
     return symbols / max(1, characters) / math.log(2)

@@ -51,10 +51,10 @@ class Recipe:
     clip: float = 1.0
     """largest norm of the gradient; longer ones are scaled down to it; 0: no limit"""
     evaluate_every: int = 0
-    """updates from one evaluation to the next; 0: at the end only"""
+    """updates from one evaluation to the next; 0: a dozen evaluations in all, fewer in a short run"""
     sample_every: int = 0
-    """updates from one printed sample to the next; 0: none"""
-    patience: int = 0
+    """updates from one printed sample to the next; 0: one after each evaluation"""
+    patience: int = 5
     """stop after so many evaluations without a new best; 0: never"""
     precision: Literal["float32", "bfloat16"] = "float32"
     """arithmetic of the forward pass; bfloat16 pays on GPUs"""
