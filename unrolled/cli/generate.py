@@ -1,5 +1,6 @@
 """`unrolled generate [RUN]`: let a run write."""
 
+import dataclasses
 import json
 import sys
 from collections.abc import Sequence
@@ -47,32 +48,37 @@ def main(arguments: Sequence[str]) -> int:
     from unrolled.generation.rules import Rules
 
     command, rules = parse("generate", DESCRIPTION, arguments, Command, Rules).values
-    from unrolled.api.run import Request, load, newest_run
+    from unrolled.api.run import Request, chosen_run
 
-    run = load(command.run or newest_run(command.runs), runs=command.runs)
+    run = chosen_run("generate", command.run, command.runs)
     request = Request(command.prompt, command.length, command.seed, command.stream, command.where, rules.validate())
     if command.json or command.samples != 1:
         found = run.many(request, command.samples, note=lambda text: say(text, sys.stderr))
         for sample in found:
             show(sample, command.json)
-    else:
-        stream(run, request)
-    return 0
+        return 0
+    return stream(run, request)
 
 
-def stream(run: Any, request: Any) -> None:
-    """Show one sample while it is drawn, then write it down."""
-    sys.stdout.write(printable(request.prompt))
-    drawn = []
+def stream(run: Any, request: Any) -> int:
+    """Show one sample while it is drawn, then write it down: after Ctrl-C (130) as the shorter sample that it is."""
+    drawn, text, code = [], printable(request.prompt), 0
     try:
         for piece in run.stream(request, note=lambda text: say(text, sys.stderr)):
             drawn.append(piece)
-            sys.stdout.write(printable(piece.text))
+            sys.stdout.write(text + printable(piece.text))
             sys.stdout.flush()
+            text = ""
+    except KeyboardInterrupt:
+        code, request = 130, dataclasses.replace(request, length=len(drawn))
     finally:
-        sys.stdout.write("\n")
+        if drawn:  # a request that is refused prints nothing
+            sys.stdout.write("\n")
+    if not drawn:
+        say(request.prompt)
     sample = run.keep(request, drawn)
-    say(describe(run, sample), sys.stderr)
+    say(("interrupted; what was drawn is kept\n" if code else "") + describe(run, sample), sys.stderr)
+    return code
 
 
 def describe(run: Any, sample: Any) -> str:
