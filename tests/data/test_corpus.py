@@ -137,8 +137,10 @@ def test_mixed_kinds_and_unknown_fields_are_refused(write) -> None:
         open_corpus([records], fields=("mood",))
     with pytest.raises(UsageError, match="plain text has no fields"):
         open_corpus([plain], fields=("mood",))
-    with pytest.raises(UsageError, match="field 'text'"):
+    with pytest.raises(UsageError, match="field 'text' is the text itself"):
         open_corpus([records], fields=("text",))
+    with pytest.raises(UsageError, match="fields are author; for several, repeat --fields"):
+        open_corpus([records], fields=("author,mood",))
     with pytest.raises(UsageError, match=r"split 1\.5"):
         SplitRule(1.5)
 

@@ -35,7 +35,7 @@ def test_lists_count_by_their_first_item_and_truth_by_its_name() -> None:
         "3",
         "2.5",
     ]
-    with pytest.raises(DataError, match="holds an object"):
+    with pytest.raises(DataError, match="cannot condition"):
         label_of({"a": 1})
 
 
@@ -88,6 +88,13 @@ def test_fields_that_cannot_condition_are_refused() -> None:
         table_of(title=[f"title {index}" for index in range(5000)])
     with pytest.raises(UsageError, match="empty in every"):
         table_of(mood=[None, ""])
+
+
+def test_a_field_of_objects_is_refused_with_its_place(tmp_path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps({"text": f"poem {i}", "n": {"a": i}}) + "\n" for i in range(9)))
+    with pytest.raises(DataError, match=r"a\.jsonl: line \d, field 'n': an object"):
+        make_fields(open_corpus([path], fields=("n",)))
 
 
 def test_values_come_from_the_training_part_alone(tmp_path) -> None:

@@ -154,6 +154,8 @@ def open_corpus(
     if fields and not is_records:
         raise UsageError(f"field {fields[0]!r}: plain text has no fields, only .csv, .tsv and .jsonl records have")
     scan = scan_records(sources, text_field, split) if is_records else scan_text(sources, split)
+    if text_field in fields:
+        raise UsageError(f"field {text_field!r} is the text itself: choose another field, or another --text-field")
     for name in fields:
         if name not in scan.columns:
             remedy = "; for several, repeat --fields" if "," in name else ""

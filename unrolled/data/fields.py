@@ -120,7 +120,10 @@ def make_fields(corpus: Corpus) -> FieldTable:
     counts: dict[str, Counter[str]] = {name: Counter() for name in corpus.fields}
     for document in corpus.documents("train") if counts else ():
         for name, counter in counts.items():
-            counter[label_of(document.fields.get(name))] += 1
+            try:
+                counter[label_of(document.fields.get(name))] += 1
+            except DataError as error:
+                raise DataError(f"{document.source}: line {document.number}, field {name!r}: {error}") from None
     return FieldTable(tuple(make_field(name, counter) for name, counter in counts.items()))
 
 
@@ -162,7 +165,7 @@ def label_of(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     if isinstance(value, dict):
-        raise DataError(f"a conditioning field holds an object ({str(value)[:40]}): choose a field of texts or numbers")
+        raise DataError(f"an object ({str(value)[:40]}) cannot condition a model: choose a field of texts or numbers")
     return str(value)
 
 
