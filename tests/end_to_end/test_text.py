@@ -54,7 +54,7 @@ def test_where_chooses_the_author(unrolled, runs):
 def test_where_refuses_what_is_not_known(unrolled, runs):
     for where in ("author=Zoe", "mood=sad", "author"):
         found = unrolled("generate", "poems", "--runs", runs, "--where", where)
-        assert found.code == 2 and found.err.count("\n") == 1
+        assert found.code == 2 and found.err.count("\n") == 1 and not found.out
 
 
 @pytest.mark.parametrize("protocol", ["carried", "windows", "random"])
