@@ -28,7 +28,8 @@ def unrolled(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
     def run(*words: object) -> Outcome:
         capsys.readouterr()
         code = main([str(word) for word in words])
-        return Outcome(code, *capsys.readouterr())
+        out, err = capsys.readouterr()
+        return Outcome(code, str(out), str(err))
 
     return run
 
