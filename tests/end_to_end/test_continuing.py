@@ -154,3 +154,11 @@ def test_samples_are_shown_as_often_as_asked(unrolled, book, tmp_path):
 def test_one_field_may_be_a_text_in_python(poems, tmp_path):
     run = package.train(poems, runs=tmp_path, fields="author", steps=2, hidden=8, rows=4, length=16)
     assert run.fields.names == ("author",)
+
+
+def test_a_damaged_run_is_not_the_newest(unrolled, runs, tmp_path):
+    shutil.copytree(runs / "plain", tmp_path / "plain")
+    (tmp_path / "zz").mkdir()
+    (tmp_path / "zz" / "config.json").write_text("{")
+    found = unrolled("generate", "--runs", tmp_path, "--length", 5)
+    assert found.code == 0, found.err

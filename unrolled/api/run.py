@@ -196,7 +196,15 @@ def newest_run(runs: str | Path) -> Path:
     found = list_runs(Path(runs))
     if not found:
         raise RunError(f"no run in {runs}: train one first, as in `unrolled train book.txt`")
-    return max(found, key=lambda folder: (folder.config().created, folder.name)).path
+    return max(found, key=lambda folder: (created(folder), folder.name)).path
+
+
+def created(folder: RunFolder) -> str:
+    """When a run was made; "" for one that cannot be read, so that it hides none of the others."""
+    try:
+        return folder.config().created
+    except RunError:
+        return ""
 
 
 def chosen_run(command: str, run: str | Path | None, runs: str | Path) -> Run:
