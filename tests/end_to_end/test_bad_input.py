@@ -103,6 +103,7 @@ def test_budgets_that_cannot_be_used(unrolled, book, tmp_path):
         one_line(unrolled("train", book, "--runs", tmp_path, *words), 2)
     one_line(unrolled("train", "--runs", tmp_path), 2, "no data")
     one_line(unrolled("train", book, "--system", "char-rn"), 2, "char-rnn")
+    one_line(unrolled("train", book, "--runs", tmp_path, "--vocabulary-from", "both"), 2, "train, all")
 
 
 def test_names_that_leave_the_folder(unrolled, runs, book, tmp_path):
@@ -130,6 +131,15 @@ def flip(path: Path) -> None:
 def test_damaged_run(unrolled, copy, damage, file):
     damage(copy / file)
     one_line(unrolled("generate", "plain", "--runs", copy.parent), 1, "plain")
+
+
+@pytest.mark.parametrize("damage", [truncate, flip, Path.unlink])
+def test_damaged_weights_come_back_from_the_checkpoint(unrolled, copy, damage):
+    damage(copy / "model.safetensors")
+    found = unrolled("train", "--resume", "plain", "--runs", copy.parent, "--quiet")
+    assert found.code == 0, found.err
+    assert unrolled("generate", "plain", "--runs", copy.parent, "--length", 5).code == 0
+    one_line(unrolled("train", "--resume", "plain", "--runs", copy.parent), 1, "finished")
 
 
 def test_foreign_weights(unrolled, copy, runs):

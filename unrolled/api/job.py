@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -47,7 +47,7 @@ class Options:
     """field of the records that holds the text"""
     split: float = 0.9
     """share of the corpus that trains; the rest validates"""
-    vocabulary_from: str = "train"
+    vocabulary_from: Literal["train", "all"] = "train"
     """text that the alphabet is made from: train, or all (also the validation part, as nanoGPT does)"""
     seed: int = 0
     """number that every random choice follows from"""

@@ -17,6 +17,7 @@ from unrolled.api.run import Request, Run, load_weights
 from unrolled.api.validation import FINAL, PROBE, Validation, bits_per_character
 from unrolled.core.errors import RunError, TrainingError
 from unrolled.store.configs import RunConfig
+from unrolled.store.folders import MANIFEST
 from unrolled.store.recorder import Recorder
 from unrolled.store.records import Metric
 from unrolled.training import progress as progresses
@@ -104,6 +105,23 @@ class Session:
         self.threads = int(config.training["plan"]["threads"])
         torch.set_num_threads(self.threads)  # other sums would be other weights
         return self.progress.step < self.progress.steps and not extra.get("over", False)
+
+    def restore(self) -> bool:
+        """Publish the checkpoint's weights if the run's own files are damaged; whether they were."""
+        damage = self.group.by_first(self.damage)
+        if damage:
+            self.publish(self.score(FINAL))
+            self.observe(Note(f"{damage}: replaced by what update {self.progress.step} had"))
+        return bool(damage)
+
+    def damage(self) -> str:
+        """What is wrong with the published files, "" if nothing is or there are none yet."""
+        try:
+            if (self.folder.path / MANIFEST).exists():
+                self.folder.verify()
+        except RunError as problem:
+            return str(problem).rpartition(": ")[0]
+        return ""
 
     def config(self) -> RunConfig:
         """What config.json holds by now."""

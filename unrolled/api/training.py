@@ -136,11 +136,13 @@ def resumed(
         job, config = resumed_job(folder, data)
         job.options = replace(job.options, runs=options.runs)
         session = Session(job, observe, began, interrupted, group)
-        if not session.reopen(config):
+        is_open, restored = session.reopen(config), session.restore()
+        if is_open:
+            session.run()
+        elif not restored:
             raise RunError(
                 f"run {folder.name} is finished: go on with it by `unrolled train DATA --from {folder.name}`"
             )
-        session.run()
     return left(folder, options, group)
 
 
