@@ -99,7 +99,7 @@ def test_resume_takes_no_settings(runs, setting):
 
 @pytest.mark.parametrize("problem", [KeyboardInterrupt, RunError])
 def test_a_training_that_ends_before_it_is_planned_leaves_nothing(unrolled, book, tmp_path, monkeypatch, problem):
-    def stop(self, predictions):
+    def stop(self, *_: object):
         raise problem("now")
 
     monkeypatch.setattr(sessions.Session, "score", stop)
@@ -113,7 +113,7 @@ def test_files_of_others_outlive_a_training_that_ends_early(unrolled, book, tmp_
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
 
-    def stop(self, predictions):
+    def stop(self, *_: object):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(sessions.Session, "score", stop)
