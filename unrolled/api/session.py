@@ -14,7 +14,7 @@ from unrolled.api.events import Evaluated, Event, Finished, Note, Progress, Samp
 from unrolled.api.job import Job
 from unrolled.api.pace import Pace, fastest_threads, revisions
 from unrolled.api.run import Request, Run, load_weights
-from unrolled.api.validation import FINAL, PROBE, Validation, bits_per_character
+from unrolled.api.validation import Validation, bits_per_character
 from unrolled.core.errors import RunError, TrainingError
 from unrolled.store.configs import RunConfig
 from unrolled.store.folders import MANIFEST
@@ -30,7 +30,6 @@ from unrolled.training.loop import Update, train
 EVALUATIONS = 12  # in one run, unless the recipe says how often
 SHOW_SECONDS, WRITE_SECONDS = 0.2, 2.0  # between updates that are shown, and that are written down
 SAMPLE_LENGTH = 160
-EVALUATION_SHARE = 0.1  # of a time budget, at most
 FIRST_CHECKPOINT = 0.08  # of a time budget: then the speed is known better than from the first measurement
 
 
@@ -51,9 +50,7 @@ class Session:
         self.recorder: Recorder | None = None
         minutes = job.options.minutes
         self.pace = Pace(None if minutes is None else minutes * 60, began)
-        self.validation = Validation(
-            job.encoded.validation, job.recipe.length, job.model.position_limit, job.recipe.precision
-        )
+        self.validation = Validation(job.encoded.validation, job.recipe, job.model.position_limit)
         self.bits = bits_per_character(job.encoded, job.corpus.facts()["characters"])
         self.command: tuple[str, ...] = ()
         self.loss: float | None = None
@@ -65,30 +62,28 @@ class Session:
         """Plan a new training and write down what it is; from here on the run can be used and resumed."""
         job, self.command = self.job, tuple(command)
         self.progress = progresses.begin(job.model, job.recipe)
-        first = self.score(PROBE)
-        steps, evaluations = job.recipe.steps, EVALUATIONS
+        steps = job.recipe.steps
         if self.pace.seconds is not None:
-            steps, evaluations = self.plan(self.pace.seconds)
+            steps = self.plan(self.pace.seconds)
         elif job.options.epochs is not None:
             steps = max(1, round(job.options.epochs * job.sampler.steps_per_epoch))
-        cadence = job.recipe.evaluate_every or max(1, math.ceil(steps / evaluations))
-        job.recipe = replace(job.recipe, steps=steps, evaluate_every=cadence)
+        cadence = job.recipe.evaluate_every or max(1, math.ceil(steps / EVALUATIONS))
+        probe = self.validation.probe
+        job.recipe = replace(job.recipe, steps=steps, evaluate_every=cadence, evaluate_symbols=probe)
         self.progress.steps = steps
         self.save()  # before there is a config.json, without which a folder is no run: a run can always be resumed
-        self.publish(first)
+        self.publish(self.score())
 
-    def plan(self, budget: float) -> tuple[int, int]:
-        """Updates that fit into a budget of seconds, and evaluations among them, from what is measured now."""
-        job = self.job
-        self.score(PROBE)  # once more, because the first one was slowed down by what happens once
-        self.pace.closing += self.validation.final_seconds()
-        evaluations = min(EVALUATIONS, max(2, int(EVALUATION_SHARE * budget / max(self.validation.seconds, 1e-6))))
+    def plan(self, budget: float) -> int:
+        """Updates that fit into a budget of seconds, from what is measured now."""
+        job, validation = self.job, self.validation
+        self.group.by_first(lambda: validation.fit(job.model, budget, EVALUATIONS))
+        self.pace.closing += validation.seconds(validation.final)
         self.threads, self.update_seconds = fastest_threads(
             job.model, job.sampler, job.recipe, job.options.seed, self.group, job.options.threads
         )
-        steps = self.pace.updates(self.update_seconds, evaluations * self.validation.seconds)
-        agreed = self.group.total([float(steps * self.group.is_first), float(evaluations * self.group.is_first)])
-        return int(agreed[0]), int(agreed[1])
+        overhead = (EVALUATIONS + 1) * validation.seconds(validation.probe)
+        return int(self.group.agreed(self.pace.updates(self.update_seconds, overhead)))
 
     def reopen(self, config: RunConfig) -> bool:
         """Go on where the newest good checkpoint is; false if there is nothing left to do."""
@@ -110,7 +105,7 @@ class Session:
         """Publish the checkpoint's weights if the run's own files are damaged; whether they were."""
         damage = self.group.by_first(self.damage)
         if damage:
-            self.publish(self.score(FINAL))
+            self.publish(self.score(self.validation.final))
             self.observe(Note(f"{damage}: replaced by what update {self.progress.step} had"))
         return bool(damage)
 
@@ -187,7 +182,7 @@ class Session:
         mine = [float(decision and self.group.is_first) for decision in decisions]
         return [bool(found) for found in self.group.total(mine)]
 
-    def score(self, predictions: int) -> Score:
+    def score(self, predictions: int | None = None) -> Score:
         """The validation loss, as the first process finds it."""
         return Score(*self.group.by_first(lambda: self.validation.score(self.job.model, predictions)))
 
@@ -275,11 +270,11 @@ class Session:
         score = None
         if state != "interrupted":
             self.group.by_first(lambda: load_weights(self.job.model, self.folder.model))
-            score = self.score(FINAL)
+            score = self.score(self.validation.final)
             self.publish(score)
         nats = score.nats if score and math.isfinite(score.nats) else None
         self.write("state", state=state, nats=nats, protocol=self.validation.protocol)
-        predictions = min(PROBE, self.validation.size)
+        predictions = min(self.validation.probe, self.validation.size)
         if self.progress.evaluations or not self.validation.is_possible:
             for line in advice(self.progress.evaluations, self.loss, predictions=predictions):
                 self.observe(Note(line))

@@ -127,6 +127,7 @@ class Conditioned(Backbone[ConditionedState]):
         super().__init__()
         self.inner = inner
         self.projection = nn.Linear(vector_width, inner.input_width, bias=False)
+        self.scale = vector_width**-0.5
         self.input_width, self.output_width = inner.input_width, inner.output_width
         self.receptive_field, self.position_limit = inner.receptive_field, inner.position_limit
 
@@ -134,7 +135,7 @@ class Conditioned(Backbone[ConditionedState]):
         """What is added to the inputs of each row."""
         if context is None or context.vector is None:
             return self.zeros(batch, self.input_width)
-        return self.projection(context.vector).to(self.projection.weight.dtype)
+        return (self.projection(context.vector) * self.scale).to(self.projection.weight.dtype)
 
     def init_state(self, batch: int, context: Context | None = None) -> ConditionedState:
         """The projected vector and the state of the inner part."""

@@ -13,6 +13,7 @@ AT_LEAST = {
     "matrix_every": 1,
     "warmup": 0,
     "evaluate_every": 0,
+    "evaluate_symbols": 1,
     "sample_every": 0,
     "patience": 0,
 }
@@ -53,7 +54,9 @@ class Recipe:
     evaluate_every: int = 0
     """updates from one evaluation to the next; 0: a dozen evaluations in all, fewer in a short run"""
     sample_every: int = 0
-    """updates from one printed sample to the next; 0: one after each evaluation"""
+    """updates from one shown sample to the next; 0: one after each evaluation"""
+    evaluate_symbols: int = 40_000
+    """about how many predictions one evaluation rests on"""
     patience: int = 5
     """stop after so many evaluations without a new best; 0: never"""
     precision: Literal["float32", "bfloat16"] = "float32"
