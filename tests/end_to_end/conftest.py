@@ -83,6 +83,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory, book: Path, poems: Path) -> P
     """A folder with the runs `plain` and `poems`."""
     folder = tmp_path_factory.mktemp("runs")
     assert main(["train", str(book), "--runs", str(folder), "--name", "plain", "--steps", "60", "--quiet", *SMALL]) == 0
-    words = ["--name", "poems", "--steps", "150", "--fields", "author", "--quiet", "--dropout", "0", *SMALL]
+    words = ["--name", "poems", "--steps", "400", "--fields", "author", "--quiet", "--dropout", "0", *SMALL]
     assert main(["train", str(poems), "--runs", str(folder), *words]) == 0
     return folder
