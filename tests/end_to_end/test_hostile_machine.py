@@ -83,8 +83,10 @@ def test_a_read_only_run_is_of_use(unrolled, published) -> None:
     before = unrolled("generate", "plain", "--runs", published, "--length", 20, "--seed", 5)
     with as_ordinary_user():
         found = unrolled("generate", "plain", "--runs", published, "--length", 20, "--seed", 5)
+        several = unrolled("generate", "plain", "--runs", published, "--length", 20, "--samples", 2)
         listed = unrolled("runs", "--runs", published)
-    assert found.out == before.out and "cannot keep samples" in found.err.splitlines()[-1]
+    assert found.code == 0 and found.out == before.out and "cannot keep samples" in found.err
+    assert several.code == 0 and several.out.count("--- sample") == 2 and "cannot keep samples" in several.err
     assert listed.code == 0 and "plain" in listed.out
 
 

@@ -77,11 +77,6 @@ class Job:
     given: tuple[str, ...] = ()  # the data as it was named
     parent: dict[str, str] | None = None  # path and weights of the run that this one went on from
 
-    @property
-    def is_timed(self) -> bool:
-        """Whether minutes, and not steps, say when training ends."""
-        return self.options.minutes is not None
-
     def config(self, command: Sequence[str], training: dict[str, Any]) -> RunConfig:
         """What config.json holds."""
         data = {

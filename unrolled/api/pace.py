@@ -17,7 +17,7 @@ from unrolled.training.loop import train
 from unrolled.training.recipe import Recipe
 
 FEWEST = 20  # updates, however slow the machine seems to be before it has trained
-TOLERANCE = 0.03  # share of the budget by which the end may be off before the number of updates changes
+TOLERANCE = 0.015  # share of the budget by which the end may be off before the number of updates changes
 
 
 def machine_rate(seconds: float = 0.3) -> float:
@@ -78,7 +78,7 @@ class Pace:
     seconds: float | None
     began: float
     earlier: float = 0.0
-    closing: float = 1.0
+    closing: float = 2.5
     revisions: list[dict[str, Any]] = field(default_factory=list)
 
     def elapsed(self) -> float:

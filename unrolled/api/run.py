@@ -18,6 +18,7 @@ from unrolled.generation.rules import Rules
 from unrolled.generation.text import Piece, Text, collect, gather, pieces
 from unrolled.models.sequence import SequenceModel
 from unrolled.store.configs import RunConfig, from_json
+from unrolled.store.database import warn
 from unrolled.store.folders import RunFolder, find_run, list_runs
 from unrolled.store.recorder import Recorder
 from unrolled.store.records import Sample
@@ -156,13 +157,13 @@ class Run:
         )
 
     def record(self, samples: Sequence[Sample]) -> list[Sample]:
-        """Write samples down in the run, and give them with their ids."""
+        """Write samples down in the run, and give them with their ids; where that fails, one line on stderr says so."""
         try:
             with Recorder(self.folder, self.runs) as recorder:
                 return recorder.samples(samples)
         except OSError as problem:
-            place, why = self.folder.path, problem.strerror
-            raise RunError(f"{place}: cannot keep samples there ({why}): make it writable") from problem
+            warn(f"{self.folder.path}: cannot keep samples there ({problem.strerror}): make it writable")
+            return [sample.named() for sample in samples]
 
 
 @dataclass(frozen=True)
