@@ -113,7 +113,7 @@ def test_conditioned_adds_the_projected_vector_to_every_input() -> None:
     x, vector = worlds.inputs(module, 2, 6), worlds.context(2).vector
     assert vector is not None
     outputs, _ = module(x, module.init_state(2, Context(vector=vector)))
-    shifted = x + (vector @ module.projection.weight.T).unsqueeze(1)
+    shifted = x + (vector @ module.projection.weight.T / 3**0.5).unsqueeze(1)
     assert laws.deviation(outputs, module.inner(shifted, module.inner.init_state(2))[0]) < 1e-12
     plain, _ = module(x, module.init_state(2))
     assert laws.deviation(plain, module.inner(x, module.inner.init_state(2))[0]) == 0.0

@@ -118,7 +118,7 @@ class ConditionedState(NamedTuple):
 
 
 class Conditioned(Backbone[ConditionedState]):
-    """`inner` with a linear projection of `Context.vector` added to its every input.
+    """`inner` with a linear projection of `Context.vector`, over the root of its width, added to its every input.
 
     Without a vector nothing is added, so the same model also runs unconditioned.
     """

@@ -34,10 +34,10 @@ class FieldEmbedding(nn.Module):
 
     def __init__(self, sizes: tuple[int, ...], width: int, dropout: float = 0.1) -> None:
         super().__init__()
-        self.tables = nn.ModuleList(nn.Embedding(size, width, padding_idx=0) for size in sizes)
-        for table in self.tables:
-            nn.init.normal_(table.weight, std=0.1)
-            nn.init.zeros_(table.weight[0])
+        tables = [nn.Embedding(size, width, padding_idx=0) for size in sizes]
+        for table in tables:
+            table.weight.data *= 0.1  # louder fields would drown the symbols at the beginning
+        self.tables = nn.ModuleList(tables)
         self.dropout = dropout
 
     def forward(self, fields: Int[Tensor, "b n"]) -> Float[Tensor, "b d"]:
