@@ -38,7 +38,7 @@ choose_python() {
 # What the environment was made from; any change of it makes the installation stale.
 fingerprint() {
   {
-    cat pyproject.toml constraints.txt scripts/setup.sh
+    cat pyproject.toml constraints.txt scripts/setup.sh CMakeLists.txt native/*
     "$python" -c 'import sys; print(sys.version)' 2>/dev/null || true
   } | cksum
 }
@@ -104,7 +104,7 @@ names_cuda() {
 
 install_all() {
   echo "setup: installing unrolled[$extra] (the first time takes minutes)"
-  install pip scikit-build-core
+  install pip scikit-build-core nanobind cmake ninja
   if ! nvidia-smi -L >/dev/null 2>&1 && names_cuda; then
     echo "setup: no NVIDIA GPU here, so torch comes from $torch_index"
     install --no-deps --index-url "$torch_index" torch

@@ -1,0 +1,172 @@
+// Products of int8 weights and activations of about 14 bits, exact in int32: every set gives the same whole numbers.
+// With VNNI an activation is shifted to be positive and cut into two parts of 7 bits, eight bytes for four inputs;
+// elsewhere it is an int16.
+#pragma once
+
+#include "products.hpp"
+
+namespace {
+
+UNROLLED_INLINE float largest_magnitude(const float* x, long n) {
+    Floats most = {};
+    long i = 0;
+    for (; i + LANES <= n; i += LANES) most = larger(magnitude(load(x + i)), most);
+    if (i < n) most = larger(magnitude(load_rest(x + i, n - i)), most);
+    float found = 0;
+    for (int lane = 0; lane < LANES; ++lane) found = most[lane] > found ? most[lane] : found;
+    return found;
+}
+
+float quantise(const float* x, long inputs, int32_t levels, uint8_t* out) {
+    const float most = largest_magnitude(x, inputs);
+    const float inverse = most > 0 && most < 3e38f ? levels / most : 0;
+    for (long k = 0; k < inputs; k += LANES) {
+        const long left = inputs - k;
+        const Floats value = left >= LANES ? load(x + k) : load_rest(x + k, left);
+        // Not-a-number becomes some whole number here, and the scale carries it on.
+        const Ints rounded = __builtin_convertvector((value * inverse + ROUNDER) - ROUNDER, Ints);
+        const int lanes = left >= LANES ? LANES : static_cast<int>((left + 3) / 4 * 4);
+#if defined(__AVX512VNNI__)
+        const Ints shifted = rounded + (unrolled::LEVELS + 1);
+        const __m128i high = _mm512_cvtepi32_epi8((__m512i)(shifted >> 7)), low = _mm512_cvtepi32_epi8((__m512i)(shifted & 127));
+        const __m128i front = _mm_unpacklo_epi32(high, low), back = _mm_unpackhi_epi32(high, low);
+        uint8_t bytes[32];
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(bytes), front);
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(bytes + 16), back);
+        memcpy(out + 2 * k, bytes, lanes * 2);
+#else
+        int16_t numbers[LANES];
+        for (int lane = 0; lane < LANES; ++lane) numbers[lane] = static_cast<int16_t>(rounded[lane]);
+        memcpy(out + 2 * k, numbers, lanes * 2);
+#endif
+    }
+    return most < 3e38f ? most / levels : __builtin_nanf("");
+}
+
+#if defined(__AVX512VNNI__)
+
+constexpr int INTEGER_ROWS = 3;
+
+template <int T, int R>
+UNROLLED_INLINE void sum_integers(const uint8_t* weights, long quads, const Quantised* x, int32_t* out) {
+    __m512i high[R][T], low[R][T];
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+        for (int t = 0; t < T; ++t) high[r][t] = low[r][t] = _mm512_setzero_si512();
+    for (long quad = 0; quad < quads; ++quad) {
+        __m512i weight[T];
+#pragma GCC unroll 4
+        for (int t = 0; t < T; ++t) weight[t] = _mm512_loadu_si512(weights + (quad * T + t) * 64);
+#pragma GCC unroll 4
+        for (int r = 0; r < R; ++r) {
+            int32_t parts[2];
+            memcpy(parts, x[r].data + quad * 8, 8);
+            const __m512i upper = _mm512_set1_epi32(parts[0]), lower = _mm512_set1_epi32(parts[1]);
+#pragma GCC unroll 4
+            for (int t = 0; t < T; ++t) {
+                high[r][t] = _mm512_dpbusd_epi32(high[r][t], upper, weight[t]);
+                low[r][t] = _mm512_dpbusd_epi32(low[r][t], lower, weight[t]);
+            }
+        }
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+        for (int t = 0; t < T; ++t)
+            _mm512_storeu_si512(out + (r * T + t) * TILE, _mm512_add_epi32(_mm512_slli_epi32(high[r][t], 7), low[r][t]));
+}
+
+// What the shift of the activations has added.
+UNROLLED_INLINE Words excess(const int32_t* sums) {
+    return *reinterpret_cast<const LooseWords*>(sums) * (uint32_t)(unrolled::LEVELS + 1);
+}
+
+#elif defined(__AVX2__)
+
+constexpr int INTEGER_ROWS = 1;
+
+template <int T, int R>
+UNROLLED_INLINE void sum_integers(const uint8_t* weights, long quads, const Quantised* x, int32_t* out) {
+    for (int t = 0; t < T; ++t) {
+        __m256i sums[4] = {};
+        for (long quad = 0; quad < quads; ++quad) {
+            int64_t four;
+            memcpy(&four, x[0].data + quad * 8, 8);
+            const __m256i activation = _mm256_set1_epi64x(four);
+            const __m128i* from = reinterpret_cast<const __m128i*>(weights + (quad * T + t) * 64);
+#pragma GCC unroll 4
+            for (int part = 0; part < 4; ++part) {  // 4 outputs of 4 inputs
+                const __m256i wide = _mm256_cvtepi8_epi16(_mm_loadu_si128(from + part));
+                sums[part] = _mm256_add_epi32(sums[part], _mm256_madd_epi16(wide, activation));
+            }
+        }
+        for (int part = 0; part < 4; ++part) {
+            int32_t halves[8];
+            _mm256_storeu_si256(reinterpret_cast<__m256i*>(halves), sums[part]);
+            for (int lane = 0; lane < 4; ++lane) out[t * TILE + part * 4 + lane] = halves[2 * lane] + halves[2 * lane + 1];
+        }
+    }
+}
+
+UNROLLED_INLINE Words excess(const int32_t*) { return Words{}; }
+
+#else
+
+constexpr int INTEGER_ROWS = 1;
+
+template <int T, int R>
+UNROLLED_INLINE void sum_integers(const uint8_t* weights, long quads, const Quantised* x, int32_t* out) {
+    for (int t = 0; t < T; ++t) {
+        int32_t sums[TILE] = {};
+        for (long quad = 0; quad < quads; ++quad) {
+            int16_t four[4];
+            memcpy(four, x[0].data + quad * 8, 8);
+            const int8_t* weight = reinterpret_cast<const int8_t*>(weights + (quad * T + t) * 64);
+            for (int output = 0; output < TILE; ++output)
+                for (int k = 0; k < 4; ++k) sums[output] += weight[output * 4 + k] * four[k];
+        }
+        memcpy(out + t * TILE, sums, sizeof sums);
+    }
+}
+
+UNROLLED_INLINE Words excess(const int32_t*) { return Words{}; }
+
+#endif
+
+template <int T, int R>
+void integer_rows(const uint8_t* weights, const Matrix& matrix, int rows, const Quantised* x, float* const* y,
+                  long output, const Target& target) {
+    int row = 0;
+    for (; row + R <= rows; row += R) {
+        alignas(64) int32_t sums[R * T * TILE];
+        sum_integers<T, R>(weights, (matrix.inputs + 3) / 4, x + row, sums);
+        for (int r = 0; r < R; ++r)
+            for (int v = 0; v < T * PER_TILE; ++v) {
+                const long at = output + v * LANES;
+                const Words raw = *reinterpret_cast<const LooseWords*>(sums + r * T * TILE + v * LANES);
+                const Floats whole = __builtin_convertvector((Ints)(raw - excess(matrix.sums + at)), Floats);
+                target.finish(whole * (load(matrix.scales + at) * x[row + r].scale), y[row + r], at);
+            }
+    }
+    if constexpr (R > 1)
+        if (row < rows) integer_rows<T, R - 1>(weights, matrix, rows - row, x + row, y + row, output, target);
+}
+
+void linear_int8(const Matrix& matrix, long first, long last, int rows, const Quantised* x, float* const* y, bool add) {
+    const Target target{matrix, add};
+    for (long panel = first; panel < last; ++panel) {
+        const uint8_t* weights = matrix.data + panel * unrolled::PANEL_TILES * matrix.tile_bytes();
+        const long output = panel * unrolled::PANEL_TILES * TILE, tiles = matrix.tiles() - panel * unrolled::PANEL_TILES;
+        if (tiles >= 4)
+            integer_rows<4, INTEGER_ROWS>(weights, matrix, rows, x, y, output, target);
+        else if (tiles == 3)
+            integer_rows<3, INTEGER_ROWS>(weights, matrix, rows, x, y, output, target);
+        else if (tiles == 2)
+            integer_rows<2, INTEGER_ROWS>(weights, matrix, rows, x, y, output, target);
+        else
+            integer_rows<1, INTEGER_ROWS>(weights, matrix, rows, x, y, output, target);
+    }
+}
+
+}  // namespace

@@ -1,0 +1,98 @@
+// A step program in numbers, with its weights packed for one precision and instruction set.
+#pragma once
+
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "kernels.hpp"
+
+namespace unrolled {
+
+// In the order of unrolled/engine/runtime.py.
+enum class Role { registers, kept, control, vector, ring, cache, clock };
+
+// In the order of unrolled/engine/operations.py.
+enum class Kind {
+    lookup, linear, linear_add, zero, copy, add, multiply, tanh, sigmoid, relu, silu, gelu, gelu_tanh, gate, keep,
+    layer_norm, rms_norm, lstm, gru, taps, attention, position, count
+};
+
+struct Buffer {
+    Role role;
+    std::vector<long> shape;
+    long width = 0;    // numbers in the program
+    long offset = 0;   // of its floats in a row's memory
+    long floats = 0;   // that it takes there
+    long counter = -1; // of clocks and rings: index of its number among the row's counters
+    long clock = -1;   // of caches: the buffer that tells the age of the row
+};
+
+struct Operand {
+    long buffer, start, width;
+};
+
+struct Weight {
+    std::vector<long> shape;
+    const float* data;
+};
+
+struct Operation {
+    Kind kind;
+    Operand output;
+    std::vector<Operand> inputs;
+    std::vector<Weight> weights;
+    std::vector<double> numbers;
+    Matrix matrix;  // of linear operations
+};
+
+struct Free {
+    void operator()(void* memory) const { std::free(memory); }
+};
+using Memory = std::unique_ptr<uint8_t[], Free>;
+
+// Zeroed, and aligned for every instruction set.
+Memory allocate(long bytes);
+
+// A key cache holds, for each head, a row of slots for each feature; `stride` apart, which is no power of two.
+inline long key_stride(long window) {
+    const long rounded = (window + TILE - 1) / TILE * TILE;
+    return rounded % 256 == 0 ? rounded + TILE : rounded;
+}
+
+using EncodedOperand = std::tuple<long, long, long>;
+using EncodedOperation = std::tuple<int, std::vector<EncodedOperand>, std::vector<long>, std::vector<double>>;
+
+struct Packed {
+    std::vector<Buffer> buffers;
+    std::vector<Operation> prologue, step;
+    Operand output;
+    long symbols, row_floats = 0, counters = 0;
+    Precision precision;
+    const Kernels* kernels;
+
+    // Throws std::invalid_argument for anything that would reach outside of a buffer. `weights` must outlive this.
+    Packed(const std::vector<std::pair<int, std::vector<long>>>& buffers, const std::vector<Weight>& weights,
+           const std::vector<EncodedOperation>& prologue, const std::vector<EncodedOperation>& step,
+           EncodedOperand output, long symbols, const std::string& precision, const std::string& instructions);
+
+    // Bytes that one step reads: packed matrices, vectors, and one row of each table.
+    long bytes() const;
+
+private:
+    std::vector<Memory> memory;
+    std::map<std::pair<const float*, const float*>, Matrix> matrices;  // those that operations share are packed once
+
+    void add_buffer(Role role, std::vector<long> shape);
+    Operand operand(EncodedOperand encoded) const;
+    Operation operation(const EncodedOperation& encoded, const std::vector<Weight>& weights);
+    void check_shapes(const Operation& operation) const;
+    Matrix pack(const Weight& weight, const Weight* bias);
+    void pack_tile(const float* weight, const Matrix& matrix, long tile, long tiles, uint8_t* panel, float* scales,
+                   int32_t* sums) const;
+};
+
+}  // namespace unrolled

@@ -1,0 +1,166 @@
+// Matrix products. Every output of every row is summed in one fixed order, whatever rows stand beside it.
+#pragma once
+
+#include "kernels.hpp"
+#include "vectors.hpp"
+
+namespace {
+
+using unrolled::Matrix;
+using unrolled::Precision;
+using unrolled::Quantised;
+using unrolled::TILE;
+
+constexpr int PER_TILE = TILE / LANES;
+
+// Inputs are dealt out to this many sums, so that a narrow panel has enough independent chains of additions.
+constexpr int splits(int tiles) {
+    const int vectors = tiles * PER_TILE;
+    return LANES == 4 ? (vectors < 8 ? 2 : 1) : vectors == 1 ? 4 : vectors == 2 ? (LANES == 16 ? 2 : 4) : vectors == 4 && LANES == 8 ? 2 : 1;
+}
+// Vectors and rows whose sums are in registers at once.
+constexpr int columns_at_once(int tiles, int rows) {
+    const int vectors = tiles * PER_TILE;
+    if (LANES == 16) return vectors;
+    if (LANES == 8) return rows == 1 ? vectors : (splits(tiles) == 4 ? 1 : 2);
+    return 4;
+}
+constexpr int rows_at_once(int tiles) { return LANES == 4 ? 2 : LANES == 8 ? (splits(tiles) == 1 ? 6 : 3) : 6; }
+
+struct Target {
+    const Matrix& matrix;
+    bool add;
+
+    // Takes in the sums of LANES outputs from `output` on.
+    UNROLLED_INLINE void finish(Floats sums, float* y, long output) const {
+        const long left = matrix.outputs - output;
+        if (left >= LANES) {
+            if (matrix.bias) sums += load(matrix.bias + output);
+            if (add) sums += load(y + output);
+            store(y + output, sums);
+        } else if (left > 0) {
+            if (matrix.bias) sums += load_rest(matrix.bias + output, left);
+            if (add) sums += load_rest(y + output, left);
+            store_rest(y + output, sums, left);
+        }
+    }
+};
+
+// The next inputs of a panel's columns, times those of each row, onto the sums.
+template <Precision P>
+struct Reader;
+
+template <>
+struct Reader<Precision::float32> {
+    static constexpr int INPUTS = 1;
+
+    template <int V, int R>
+    static UNROLLED_INLINE void take(const uint8_t* at, const float* const* x, long k, Floats (&sums)[R][V]) {
+        const float* weights = reinterpret_cast<const float*>(at);
+#pragma GCC unroll 16
+        for (int v = 0; v < V; ++v) {
+            const Floats weight = load(weights + v * LANES);
+#pragma GCC unroll 8
+            for (int r = 0; r < R; ++r) sums[r][v] += weight * x[r][k];
+        }
+    }
+};
+
+template <>
+struct Reader<Precision::bfloat16> {
+    static constexpr int INPUTS = 2;
+
+    template <int V, int R>
+    static UNROLLED_INLINE void take(const uint8_t* at, const float* const* x, long k, Floats (&sums)[R][V]) {
+        const uint32_t* pairs = reinterpret_cast<const uint32_t*>(at);
+#pragma GCC unroll 16
+        for (int v = 0; v < V; ++v) {
+            const Words pair = *reinterpret_cast<const LooseWords*>(pairs + v * LANES);
+            const Floats even = (Floats)(pair << 16), odd = (Floats)(pair & 0xFFFF0000u);
+#pragma GCC unroll 8
+            for (int r = 0; r < R; ++r) {
+                sums[r][v] += even * x[r][k];
+                sums[r][v] += odd * x[r][k + 1];
+            }
+        }
+    }
+};
+
+// V vectors of outputs of R rows. `step`: bytes from one take of inputs to the next.
+template <Precision P, int V, int S, int R>
+UNROLLED_INLINE void block(const uint8_t* weights, long step, long inputs, const float* const* rows, float* const* y,
+                           long output, const Target& target) {
+    using Read = Reader<P>;
+    Floats sums[S][R][V] = {};
+    const float* x[R];
+    for (int r = 0; r < R; ++r) x[r] = rows[r];
+    const long takes = inputs / Read::INPUTS;
+    long take = 0;
+    for (; take + S <= takes; take += S) {
+#pragma GCC unroll 4
+        for (int s = 0; s < S; ++s)
+            Read::template take<V, R>(weights + (take + s) * step, x, (take + s) * Read::INPUTS, sums[s]);
+    }
+    for (; take < takes; ++take) Read::template take<V, R>(weights + take * step, x, take * Read::INPUTS, sums[0]);
+    if (takes * Read::INPUTS < inputs) {  // one input is left over from pairs
+        float rest[R][2];
+        const float* last[R];
+        for (int r = 0; r < R; ++r) {
+            rest[r][0] = x[r][inputs - 1];
+            rest[r][1] = 0;
+            last[r] = rest[r];
+        }
+        Read::template take<V, R>(weights + takes * step, last, 0, sums[0]);
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+        for (int v = 0; v < V; ++v) {
+            Floats total = sums[0][r][v];
+#pragma GCC unroll 4
+            for (int s = 1; s < S; ++s) total += sums[s][r][v];
+            target.finish(total, y[r], output + v * LANES);
+        }
+}
+
+// As many of the rows as go R at a time through a panel of T tiles; the rest by smaller groups.
+template <Precision P, int T, int R>
+void panel_rows(const uint8_t* weights, const Matrix& matrix, int rows, const float* const* x, float* const* y,
+                long output, const Target& target) {
+    constexpr int V = columns_at_once(T, R), ALL = T * PER_TILE;
+    int row = 0;
+    for (; row + R <= rows; row += R)
+        for (int v = 0; v < ALL; v += V)
+            block<P, V, splits(T), R>(weights + v * LANES * 4, T * TILE * 4, matrix.inputs, x + row, y + row,
+                                      output + v * LANES, target);
+    if constexpr (R > 1)
+        if (row < rows)
+            panel_rows<P, T, R == 6 ? 4 : R / 2>(weights, matrix, rows - row, x + row, y + row, output, target);
+}
+
+template <Precision P>
+void linear_panels(const Matrix& matrix, long first, long last, int rows, const float* const* x, float* const* y,
+                   bool add) {
+    const Target target{matrix, add};
+    for (long panel = first; panel < last; ++panel) {
+        const uint8_t* weights = matrix.data + panel * unrolled::PANEL_TILES * matrix.tile_bytes();
+        const long output = panel * unrolled::PANEL_TILES * TILE, tiles = matrix.tiles() - panel * unrolled::PANEL_TILES;
+        if (tiles >= 4)
+            panel_rows<P, 4, rows_at_once(4)>(weights, matrix, rows, x, y, output, target);
+        else if (tiles == 3)
+            panel_rows<P, 3, rows_at_once(3)>(weights, matrix, rows, x, y, output, target);
+        else if (tiles == 2)
+            panel_rows<P, 2, rows_at_once(2)>(weights, matrix, rows, x, y, output, target);
+        else
+            panel_rows<P, 1, rows_at_once(1)>(weights, matrix, rows, x, y, output, target);
+    }
+}
+
+void linear(const Matrix& matrix, long first, long last, int rows, const float* const* x, float* const* y, bool add) {
+    if (matrix.precision == Precision::float32)
+        linear_panels<Precision::float32>(matrix, first, last, rows, x, y, add);
+    else
+        linear_panels<Precision::bfloat16>(matrix, first, last, rows, x, y, add);
+}
+
+}  // namespace

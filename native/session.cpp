@@ -1,0 +1,357 @@
+#include "session.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <stdexcept>
+
+#include "philox.hpp"
+
+namespace unrolled {
+
+namespace {
+
+constexpr auto PATIENCE = std::chrono::milliseconds(20);  // between questions whether to stop
+constexpr long REMEMBERED = 128;                          // positions whose rotary angles a thread keeps
+
+// Units [first, last) of `count` for thread `id`, in whole tiles so that the borders do not depend on the threads.
+std::pair<long, long> share(long count, int id, int threads) {
+    const long tiles = (count + TILE - 1) / TILE;
+    return {std::min(count, tiles * id / threads * TILE), std::min(count, tiles * (id + 1) / threads * TILE)};
+}
+
+}  // namespace
+
+Session::Session(std::shared_ptr<Packed> program, long count, int threads)
+    : packed(std::move(program)), rows(count), memory(allocate(count * packed->row_floats * 4)),
+      counters(count * packed->counters), team(threads) {
+    long inputs = 0, window = 0, head_width = 0;
+    const auto& step = packed->step;
+    for (size_t i = 0; i < step.size(); ++i) {
+        const Operation& one = step[i];
+        inputs = std::max(inputs, one.matrix.inputs);
+        if (one.kind == Kind::attention) {
+            const Buffer& keys = packed->buffers[one.inputs[1].buffer];
+            window = std::max(window, keys.shape[1] + 1), head_width = std::max(head_width, keys.shape[2]);
+        }
+        const bool timed = one.kind == Kind::attention || one.kind == Kind::position;
+        if (timed) clocks.push_back(packed->buffers[one.inputs.back().buffer].counter);
+        if (one.kind == Kind::position) limits.emplace_back(clocks.back(), one.weights[0].shape[0]);
+        if (timed || one.kind == Kind::taps || one.kind == Kind::lstm || one.kind == Kind::gru ||
+            packed->buffers[one.output.buffer].role != Role::registers)
+            until_state = i + 1;
+    }
+    for (size_t i = 0; i < packed->buffers.size(); ++i)
+        if (packed->buffers[i].role == Role::control) control = static_cast<long>(i);
+    for (int id = 0; id < threads; ++id) {
+        auto scratch = std::make_unique<Scratch>();
+        scratch->from.resize(count), scratch->to.resize(count), scratch->quantised.resize(count);
+        if (packed->precision == Precision::int8) scratch->bytes = allocate(count * quantised_bytes(inputs));
+        scratch->scores = allocate((window + 8 * TILE) * 4), scratch->query = allocate(head_width * 4);
+        scratch->sampler = std::make_unique<Sampler>(packed->symbols);
+        scratches.push_back(std::move(scratch));
+    }
+}
+
+Session::Active Session::locate(long index, long slot) {
+    return {index, slot, 0, reinterpret_cast<float*>(memory.get()) + slot * packed->row_floats,
+            counters.data() + slot * packed->counters, nullptr};
+}
+
+int64_t& Session::clock(long row, long buffer) {
+    return counters[row * packed->counters + packed->buffers[buffer].counter];
+}
+
+void Session::set_leaf(long row, long index, const float* values) {
+    const Buffer& buffer = packed->buffers[index];
+    float* to = reinterpret_cast<float*>(memory.get()) + row * packed->row_floats + buffer.offset;
+    if (buffer.role == Role::ring) counters[row * packed->counters + buffer.counter] = 0;
+    if (buffer.role != Role::cache) {
+        std::memcpy(to, values, buffer.width * sizeof(float));
+        return;
+    }
+    if (buffer.clock < 0) return;  // no operation reads it
+    const long heads = buffer.shape[0], kept = buffer.shape[1], width = buffer.shape[2];
+    const bool keys = std::any_of(packed->step.begin(), packed->step.end(), [&](const Operation& one) {
+        return one.kind == Kind::attention && one.inputs[1].buffer == index;
+    });
+    const int64_t age = clock(row, buffer.clock);
+    for (long head = 0; head < heads; ++head)
+        for (long entry = std::max<int64_t>(0, kept - age); entry < kept; ++entry) {
+            const float* from = values + (head * kept + entry) * width;
+            const long slot = (age - kept + entry) % (kept + 1), stride = key_stride(kept + 1);
+            float* part = to + head * width * stride;
+            for (long d = 0; d < width; ++d) part[keys ? d * stride + slot : slot * width + d] = from[d];
+        }
+}
+
+void Session::get_leaf(long row, long index, float* values) const {
+    const Buffer& buffer = packed->buffers[index];
+    const float* from = reinterpret_cast<const float*>(memory.get()) + row * packed->row_floats + buffer.offset;
+    const int64_t* row_counters = counters.data() + row * packed->counters;
+    if (buffer.role == Role::ring) {
+        const long oldest = row_counters[buffer.counter] * buffer.shape[1];
+        std::memcpy(values, from + oldest, (buffer.width - oldest) * sizeof(float));
+        std::memcpy(values + buffer.width - oldest, from, oldest * sizeof(float));
+        return;
+    }
+    if (buffer.role != Role::cache) {
+        std::memcpy(values, from, buffer.width * sizeof(float));
+        return;
+    }
+    std::memset(values, 0, buffer.width * sizeof(float));
+    if (buffer.clock < 0) return;
+    const long heads = buffer.shape[0], kept = buffer.shape[1], width = buffer.shape[2];
+    const bool keys = std::any_of(packed->step.begin(), packed->step.end(), [&](const Operation& one) {
+        return one.kind == Kind::attention && one.inputs[1].buffer == index;
+    });
+    const int64_t age = row_counters[packed->buffers[buffer.clock].counter];
+    for (long head = 0; head < heads; ++head)
+        for (long entry = std::max<int64_t>(0, kept - age); entry < kept; ++entry) {
+            float* to = values + (head * kept + entry) * width;
+            const long slot = (age - kept + entry) % (kept + 1), stride = key_stride(kept + 1);
+            const float* part = from + head * width * stride;
+            for (long d = 0; d < width; ++d) to[d] = part[keys ? d * stride + slot : slot * width + d];
+        }
+}
+
+void Session::begin(long row) {
+    const std::vector<Active> one = {locate(0, row)};
+    for (const Operation& operation : packed->prologue) execute(operation, 0, 1, one);
+}
+
+Status Session::run(const Call& call, const std::function<bool()>& poll) {
+    status = Status::done;
+    pending.assign(call.last, call.last + call.rows);
+    asked = std::chrono::steady_clock::now();
+    const std::vector<int64_t> wanted(call.counts, call.counts + call.rows);
+    std::fill(call.counts, call.counts + call.rows, 0);
+    const size_t used = call.scored || packed->symbols == 0 ? packed->step.size() : until_state;
+    team.run([&](int id) {
+        for (long time = 0; time < call.time; ++time) {
+            if (id == 0) {
+                if (std::chrono::steady_clock::now() - asked > PATIENCE) {
+                    asked = std::chrono::steady_clock::now();
+                    if (poll()) status = Status::interrupted;
+                }
+                prepare(call, time, wanted);
+            }
+            team.meet();
+            if (active.empty()) return;
+            for (size_t i = 0; i < used; ++i) {
+                execute(packed->step[i], id, team.size, active);
+                team.meet();
+            }
+            for (size_t i = id; i < active.size(); i += team.size) leave(call, time, active[i], *scratches[id]);
+            team.meet();
+        }
+    });
+    return status;
+}
+
+// The rows that take this step, with what they read; none where the call has to end.
+void Session::prepare(const Call& call, long time, const std::vector<int64_t>& wanted) {
+    active.clear();
+    if (status != Status::done) return;
+    const long width = control < 0 ? 0 : packed->buffers[control].width;
+    for (long index = 0; index < call.rows; ++index) {
+        if (time >= wanted[index] || pending[index] < 0) continue;
+        Active row = locate(index, call.row[index]);
+        row.symbol = pending[index];
+        for (const auto& [counter, limit] : limits)
+            if (row.counters[counter] >= limit) status = Status::outside;
+        if (width) {
+            const float* from = call.control + (index * call.time + time) * width;
+            std::memcpy(row.memory + packed->buffers[control].offset, from, width * sizeof(float));
+        }
+        active.push_back(row);
+    }
+    if (status != Status::done) active.clear();
+}
+
+void Session::execute(const Operation& operation, int id, int threads, const std::vector<Active>& now) const {
+    const int count = static_cast<int>(now.size());
+    switch (operation.kind) {
+        case Kind::linear:
+        case Kind::linear_add:
+            return linear(operation, id, threads, now);
+        case Kind::attention: {
+            const long heads = packed->buffers[operation.inputs[1].buffer].shape[0];
+            for (long task = id; task < count * heads; task += threads)
+                attention(operation, now[task / heads], task % heads, *scratches[id]);
+            return;
+        }
+        case Kind::lookup:
+        case Kind::layer_norm:
+        case Kind::rms_norm:
+        case Kind::taps:
+        case Kind::position:
+            for (int i = id; i < count; i += threads) whole(operation, now[i]);
+            return;
+        default:
+            if (count >= threads) {
+                for (int i = id; i < count; i += threads) units(operation, now[i], 0, operation.output.width);
+            } else {
+                const auto [first, last] = share(operation.output.width, id, threads);
+                if (first < last)
+                    for (const Active& row : now) units(operation, row, first, last);
+            }
+    }
+}
+
+// Threads share the panels, so that each weight is read once for all rows.
+void Session::linear(const Operation& operation, int id, int threads, const std::vector<Active>& now) const {
+    const Matrix& matrix = operation.matrix;
+    const long first = matrix.panels() * id / threads, last = matrix.panels() * (id + 1) / threads;
+    if (first == last) return;
+    Scratch& scratch = *scratches[id];
+    const int count = static_cast<int>(now.size());
+    for (int i = 0; i < count; ++i) {
+        scratch.from[i] = at(now[i], operation.inputs[0]);
+        scratch.to[i] = at(now[i], operation.output);
+    }
+    const bool add = operation.kind == Kind::linear_add;
+    if (packed->precision != Precision::int8)
+        return packed->kernels->linear(matrix, first, last, count, scratch.from.data(), scratch.to.data(), add);
+    for (int i = 0; i < count; ++i) {
+        uint8_t* bytes = scratch.bytes.get() + i * quantised_bytes(matrix.inputs);
+        const float scale = packed->kernels->quantise(scratch.from[i], matrix.inputs, matrix.levels, bytes);
+        scratch.quantised[i] = {bytes, scale};
+    }
+    packed->kernels->linear_int8(matrix, first, last, count, scratch.quantised.data(), scratch.to.data(), add);
+}
+
+void Session::units(const Operation& operation, const Active& row, long first, long last) const {
+    const Kernels& kernels = *packed->kernels;
+    const auto input = [&](size_t i) { return at(row, operation.inputs[i]); };
+    float* out = at(row, operation.output);
+    const long width = operation.output.width, n = last - first;
+    switch (operation.kind) {
+        case Kind::lstm: return kernels.lstm(out, input(0), input(1), width, first, last);
+        case Kind::gru: return kernels.gru(out, input(0), input(1), width, first, last);
+        case Kind::zero: return kernels.zero(out + first, n);
+        case Kind::copy: return kernels.copy(out + first, input(0) + first, n);
+        case Kind::add: return kernels.add(out + first, input(0) + first, input(1) + first, n);
+        case Kind::multiply: return kernels.multiply(out + first, input(0) + first, input(1) + first, n);
+        case Kind::tanh: return kernels.tanh(out + first, input(0) + first, n);
+        case Kind::sigmoid: return kernels.sigmoid(out + first, input(0) + first, n);
+        case Kind::relu: return kernels.relu(out + first, input(0) + first, n);
+        case Kind::silu: return kernels.silu(out + first, input(0) + first, n);
+        case Kind::gelu: return kernels.gelu(out + first, input(0) + first, n);
+        case Kind::gelu_tanh: return kernels.gelu_tanh(out + first, input(0) + first, n);
+        case Kind::gate: return kernels.gate(out + first, input(0) + first, input(1) + first, n);
+        case Kind::keep: return kernels.keep(out + first, input(0) + first, input(1) + first, n);
+        default: return;
+    }
+}
+
+void Session::whole(const Operation& operation, const Active& row) const {
+    const Kernels& kernels = *packed->kernels;
+    float* out = at(row, operation.output);
+    const long width = operation.output.width;
+    const auto weight = [&](size_t i) { return i < operation.weights.size() ? operation.weights[i].data : nullptr; };
+    switch (operation.kind) {
+        case Kind::lookup: return kernels.copy(out, weight(0) + row.symbol * width, width);
+        case Kind::position: {
+            const int64_t age = row.counters[packed->buffers[operation.inputs[1].buffer].counter];
+            return kernels.add(out, at(row, operation.inputs[0]), weight(0) + age * width, width);
+        }
+        case Kind::layer_norm:
+            return kernels.layer_norm(out, at(row, operation.inputs[0]), weight(0), weight(1), width,
+                                      static_cast<float>(operation.numbers[0]));
+        case Kind::rms_norm:
+            return kernels.rms_norm(out, at(row, operation.inputs[0]), weight(0), width,
+                                    static_cast<float>(operation.numbers[0]));
+        default: return taps(operation, row);
+    }
+}
+
+void Session::taps(const Operation& operation, const Active& row) const {
+    const Buffer& buffer = packed->buffers[operation.inputs[1].buffer];
+    const long reach = buffer.shape[0], width = buffer.shape[1], dilation = static_cast<long>(operation.numbers[0]);
+    const float* x = at(row, operation.inputs[0]);
+    float *out = at(row, operation.output), *ring = row.memory + buffer.offset;
+    int64_t& oldest = row.counters[buffer.counter];
+    for (long age = 0; age < reach; age += dilation, out += width)
+        std::memcpy(out, ring + (oldest + age) % reach * width, width * sizeof(float));
+    std::memcpy(out, x, width * sizeof(float));
+    if (reach == 0) return;
+    std::memcpy(ring + oldest * width, x, width * sizeof(float));
+    oldest = (oldest + 1) % reach;
+}
+
+const Session::Turns& Session::turns(Scratch& scratch, double base, long half, int64_t position) const {
+    if (scratch.turns.empty()) scratch.turns.resize(REMEMBERED);
+    Turns& found = scratch.turns[position % REMEMBERED];
+    if (found.position != position || found.base != base || static_cast<long>(found.cosine.size()) != half) {
+        found = {position, base, std::vector<float>(half), std::vector<float>(half)};
+        for (long i = 0; i < half; ++i) {
+            const double angle = static_cast<double>(position) * std::pow(base, -static_cast<double>(i) / half);
+            found.cosine[i] = static_cast<float>(std::cos(angle));
+            found.sine[i] = static_cast<float>(std::sin(angle));
+        }
+    }
+    return found;
+}
+
+// One head of keys and values, and the group of query heads that share it.
+void Session::attention(const Operation& operation, const Active& row, long key_head, Scratch& scratch) const {
+    const Buffer &keys = packed->buffers[operation.inputs[1].buffer], &values = packed->buffers[operation.inputs[2].buffer];
+    const long key_heads = keys.shape[0], window = keys.shape[1] + 1, width = keys.shape[2], half = width / 2;
+    const long heads = static_cast<long>(operation.numbers[0]), group = heads / key_heads;
+    const int64_t age = row.counters[packed->buffers[operation.inputs[3].buffer].counter];
+    const long stride = key_stride(window), slot = age % window;
+    const Heads shape{window, static_cast<long>(std::min<int64_t>(age + 1, window)), stride, width};
+    const double base = operation.numbers[2];
+    const Turns* angle = base > 0 ? &turns(scratch, base, half, age) : nullptr;
+    const auto turned = [&](const float* x, long d) {
+        if (!angle) return x[d];
+        return d < half ? x[d] * angle->cosine[d] - x[d + half] * angle->sine[d]
+                        : x[d] * angle->cosine[d - half] + x[d - half] * angle->sine[d - half];
+    };
+    const float* queries = at(row, operation.inputs[0]) + key_head * group * width;
+    const float* key = at(row, operation.inputs[0]) + (heads + key_head) * width;
+    float* key_part = row.memory + keys.offset + key_head * width * stride;
+    float* value_part = row.memory + values.offset + key_head * width * stride;
+    for (long d = 0; d < width; ++d) key_part[d * stride + slot] = turned(key, d);
+    std::memcpy(value_part + slot * width, key + key_heads * width, width * sizeof(float));
+    float *scores = reinterpret_cast<float*>(scratch.scores.get()), *query = reinterpret_cast<float*>(scratch.query.get());
+    for (long head = 0; head < group; ++head) {
+        for (long d = 0; d < width; ++d) query[d] = turned(queries + head * width, d);
+        packed->kernels->attend(at(row, operation.output) + (key_head * group + head) * width, query, key_part, value_part,
+                                scores, shape);
+    }
+}
+
+// After the last operation: what came out, the next symbol, and the clocks.
+void Session::leave(const Call& call, long time, const Active& row, Scratch& scratch) {
+    const long width = packed->output.width, cell = row.index * call.time + time;
+    const float* out = at(row, packed->output);
+    if (call.outputs) std::memcpy(call.outputs + cell * width, out, width * sizeof(float));
+    for (long counter : clocks) ++row.counters[counter];
+    int64_t& done = call.counts[row.index];
+    const int64_t forced = call.forced[cell];
+    if (packed->symbols == 0) {
+        ++done;
+        return;
+    }
+    Choice choice{forced, 0};
+    if (call.scored) {
+        const auto draw = uniform(call.seed, static_cast<uint32_t>(call.streams[row.index]),
+                                  static_cast<uint64_t>(call.positions[row.index] + time));
+        uint8_t* seen = call.seen ? call.seen + row.index * packed->symbols : nullptr;
+        choice = scratch.sampler->choose(*packed->kernels, out, call.rules, forced, draw, call.forbidden, seen);
+        if (seen && forced < 0 && choice.symbol >= 0) seen[choice.symbol] = 1;
+    }
+    pending[row.index] = choice.symbol == call.stop && forced < 0 ? -1 : choice.symbol;
+    if (choice.symbol < 0) {
+        status = Status::damaged;
+        return;
+    }
+    call.symbols[cell] = choice.symbol;
+    call.nats[cell] = choice.nats;
+    ++done;
+}
+
+}  // namespace unrolled
