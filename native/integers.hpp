@@ -47,26 +47,23 @@ float quantise(const float* x, long inputs, int32_t levels, uint8_t* out) {
 
 constexpr int INTEGER_ROWS = 3;
 
+// In assembly, because compilers copy the sums of the intrinsic to and fro.
+UNROLLED_INLINE void add_products(__m512i& sums, __m512i activations, __m512i weights) {
+    asm("vpdpbusd %2, %1, %0" : "+v"(sums) : "v"(activations), "v"(weights));
+}
+
 template <int T, int R>
 UNROLLED_INLINE void sum_integers(const uint8_t* weights, long quads, const Quantised* x, int32_t* out) {
-    __m512i high[R][T], low[R][T];
-#pragma GCC unroll 4
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 4
-        for (int t = 0; t < T; ++t) high[r][t] = low[r][t] = _mm512_setzero_si512();
+    __m512i high[R][T] = {}, low[R][T] = {};
     for (long quad = 0; quad < quads; ++quad) {
-        __m512i weight[T];
 #pragma GCC unroll 4
-        for (int t = 0; t < T; ++t) weight[t] = _mm512_loadu_si512(weights + (quad * T + t) * 64);
+        for (int t = 0; t < T; ++t) {
+            const __m512i weight = _mm512_loadu_si512(weights + (quad * T + t) * 64);
 #pragma GCC unroll 4
-        for (int r = 0; r < R; ++r) {
-            int32_t parts[2];
-            memcpy(parts, x[r].data + quad * 8, 8);
-            const __m512i upper = _mm512_set1_epi32(parts[0]), lower = _mm512_set1_epi32(parts[1]);
-#pragma GCC unroll 4
-            for (int t = 0; t < T; ++t) {
-                high[r][t] = _mm512_dpbusd_epi32(high[r][t], upper, weight[t]);
-                low[r][t] = _mm512_dpbusd_epi32(low[r][t], lower, weight[t]);
+            for (int r = 0; r < R; ++r) {
+                const int32_t* parts = reinterpret_cast<const int32_t*>(x[r].data + quad * 8);
+                add_products(high[r][t], _mm512_set1_epi32(parts[0]), weight);
+                add_products(low[r][t], _mm512_set1_epi32(parts[1]), weight);
             }
         }
     }

@@ -38,7 +38,8 @@ choose_python() {
 # What the environment was made from; any change of it makes the installation stale.
 fingerprint() {
   {
-    cat pyproject.toml constraints.txt scripts/setup.sh CMakeLists.txt native/*
+    cat pyproject.toml constraints.txt scripts/setup.sh CMakeLists.txt native/*.*
+    find unrolled -name __init__.py | sort # an editable installation knows the folders that it was made with
     "$python" -c 'import sys; print(sys.version)' 2>/dev/null || true
   } | cksum
 }

@@ -75,14 +75,20 @@ class Draws(NamedTuple):
 
 
 class Packed:
-    """A program with its weights packed for one precision and instruction set; shared by any number of sessions."""
+    """A program with its weights packed for one precision and instruction set; shared by any number of sessions.
+
+    Raises: RunError for a program that is not safe to run or whose weights are not finite, UsageError for an
+    instruction set that this machine lacks.
+    """
 
     def __init__(self, program: Program, precision: Precision = "float32", instructions: str = "auto") -> None:
         module = native()
         known = module.instruction_sets()
         if instructions != "auto" and instructions not in known:
             raise UsageError(f"instructions {instructions!r}: this machine runs {', '.join(known)}")
-        self.program, self.precision = program, precision
+        if damaged := next((name for name, weight in program.weights.items() if not np.isfinite(weight).all()), None):
+            raise RunError(f"weight {damaged} has numbers that are not finite: the run is damaged, load another")
+        self.program, self.precision = program.validated("the step program"), precision
         self.instructions = known[-1] if instructions == "auto" else instructions
         self.names = list(program.buffers)
         weights = list(program.weights)
@@ -128,7 +134,8 @@ class Session:
 
     def set_state(self, rows: Sequence[int], state: Mapping[str, np.ndarray]) -> None:
         """Give rows a state: leaves by name, with the rows on axis 0."""
-        for name, buffer in self.packed.program.state.items():
+        buffers = self.packed.program.state.items()
+        for name, buffer in sorted(buffers, key=lambda item: item[1].role != "clock"):  # which tell what caches hold
             dtype, leaf = (np.int64 if buffer.role == "clock" else np.float32), state[name]
             shape = (len(rows),) if buffer.role == "clock" else (len(rows), *buffer.shape)
             if leaf.shape != shape:
@@ -184,6 +191,8 @@ class Session:
             list(map(float, draws.rules)), draws.seed, np.ascontiguousarray(draws.streams, np.int64),
             np.ascontiguousarray(draws.positions, np.int64), draws.forbidden, seen, stop, scored, symbols, nats, found,
         )  # fmt: skip
+        if status == 3:
+            raise RunError(f"the {program.position_limit} positions of this model are used up: set its state anew")
         if status == 2:
             raise RunError("the model gives not-a-number for probabilities: its weights are damaged, load another run")
         return Rows(symbols, nats, counts, found if outputs else None, status == 1)
