@@ -35,10 +35,11 @@ class Checkout:
     def __init__(self, place: Path):
         self.place = place
         self.programs = place / "programs"
-        (place / "scripts").mkdir()
         self.programs.mkdir()
-        for name in ("scripts/setup.sh", "pyproject.toml", "constraints.txt"):
+        for name in ("scripts/setup.sh", "pyproject.toml", "constraints.txt", "CMakeLists.txt", "native/kernels.hpp"):
+            (place / name).parent.mkdir(exist_ok=True)
             shutil.copy(ROOT / name, place / name)
+        (place / "unrolled").mkdir()
         self.program("nvidia-smi", "#!/usr/bin/env bash\nexit 1\n")
         for name in ("python3", "python3.11", "python3.12", "python3.13", "python3.14", "python"):
             self.program(name, FAKE_PYTHON)
@@ -83,7 +84,7 @@ def test_everything_is_installed_once_and_a_second_run_asks_pip_nothing(checkout
     first = checkout.run()
     assert first.code == 0, first.said
     assert installs(first) == [
-        "pip scikit-build-core",
+        "pip scikit-build-core nanobind cmake ninja",
         "--dry-run --report .venv/report.json --no-build-isolation -e .[dev]",
         "--no-build-isolation -e .[dev]",
     ]
@@ -115,7 +116,10 @@ def test_cuda_packages_are_refused_if_the_cpu_index_does_not_help(checkout: Chec
 def test_a_machine_with_a_gpu_takes_what_pip_chooses(checkout: Checkout):
     checkout.program("nvidia-smi", "#!/usr/bin/env bash\necho GPU 0\n")
     result = checkout.run(FAKE_CUDA="1")
-    assert result.code == 0 and installs(result) == ["pip scikit-build-core", "--no-build-isolation -e .[dev]"]
+    assert result.code == 0 and installs(result) == [
+        "pip scikit-build-core nanobind cmake ninja",
+        "--no-build-isolation -e .[dev]",
+    ]
 
 
 def test_a_change_of_the_pins_installs_again(checkout: Checkout):
