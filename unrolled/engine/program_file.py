@@ -48,7 +48,7 @@ def save(program: Program, path: Path) -> None:
 
     text = json.dumps(to_json(program))
     metadata = {"program": text, "sha256": digest(text, program.weights)}
-    weights = {name: np.ascontiguousarray(weight) for name, weight in program.weights.items()}
+    weights = {name: np.asarray(weight, order="C") for name, weight in program.weights.items()}
     write_file(path, serialise(weights, metadata))
 
 
