@@ -13,19 +13,26 @@ using unrolled::TILE;
 
 constexpr int PER_TILE = TILE / LANES;
 
-// Inputs are dealt out to this many sums, so that a narrow panel has enough independent chains of additions.
-constexpr int splits(int tiles) {
+// Inputs are dealt out to this many sums, so that there are enough independent chains of additions.
+constexpr int splits(Precision precision, int tiles) {
     const int vectors = tiles * PER_TILE;
-    return LANES == 4 ? (vectors < 8 ? 2 : 1) : vectors == 1 ? 4 : vectors == 2 ? (LANES == 16 ? 2 : 4) : vectors == 4 && LANES == 8 ? 2 : 1;
+    if (LANES == 16 && precision == Precision::float32) return vectors >= 3 ? 1 : vectors == 2 ? 2 : 4;
+    if (LANES == 16) return vectors >= 3 ? 2 : 4;
+    if (LANES == 8) return vectors >= 6 ? 1 : vectors == 4 ? 2 : 4;
+    return vectors >= 8 ? 1 : 2;
 }
-// Vectors and rows whose sums are in registers at once.
-constexpr int columns_at_once(int tiles, int rows) {
+// How many rows, and how many vectors of outputs, have their sums in registers at once.
+constexpr int rows_at_once(Precision precision, int tiles) {
+    if (LANES == 16) return tiles == 1 || precision == Precision::float32 ? 6 : 3;
+    if (LANES == 8) return splits(precision, tiles) == 1 ? 6 : 3;
+    return 2;
+}
+constexpr int columns_at_once(Precision precision, int tiles, int rows) {
     const int vectors = tiles * PER_TILE;
-    if (LANES == 16) return vectors;
-    if (LANES == 8) return rows == 1 ? vectors : (splits(tiles) == 4 ? 1 : 2);
+    if (LANES == 16 || (LANES == 8 && rows == 1)) return vectors;
+    if (LANES == 8) return splits(precision, tiles) == 4 ? 1 : 2;
     return 4;
 }
-constexpr int rows_at_once(int tiles) { return LANES == 4 ? 2 : LANES == 8 ? (splits(tiles) == 1 ? 6 : 3) : 6; }
 
 struct Target {
     const Matrix& matrix;
@@ -127,11 +134,11 @@ UNROLLED_INLINE void block(const uint8_t* weights, long step, long inputs, const
 template <Precision P, int T, int R>
 void panel_rows(const uint8_t* weights, const Matrix& matrix, int rows, const float* const* x, float* const* y,
                 long output, const Target& target) {
-    constexpr int V = columns_at_once(T, R), ALL = T * PER_TILE;
+    constexpr int V = columns_at_once(P, T, R), ALL = T * PER_TILE;
     int row = 0;
     for (; row + R <= rows; row += R)
         for (int v = 0; v < ALL; v += V)
-            block<P, V, splits(T), R>(weights + v * LANES * 4, T * TILE * 4, matrix.inputs, x + row, y + row,
+            block<P, V, splits(P, T), R>(weights + v * LANES * 4, T * TILE * 4, matrix.inputs, x + row, y + row,
                                       output + v * LANES, target);
     if constexpr (R > 1)
         if (row < rows)
@@ -146,13 +153,13 @@ void linear_panels(const Matrix& matrix, long first, long last, int rows, const 
         const uint8_t* weights = matrix.data + panel * unrolled::PANEL_TILES * matrix.tile_bytes();
         const long output = panel * unrolled::PANEL_TILES * TILE, tiles = matrix.tiles() - panel * unrolled::PANEL_TILES;
         if (tiles >= 4)
-            panel_rows<P, 4, rows_at_once(4)>(weights, matrix, rows, x, y, output, target);
+            panel_rows<P, 4, rows_at_once(P, 4)>(weights, matrix, rows, x, y, output, target);
         else if (tiles == 3)
-            panel_rows<P, 3, rows_at_once(3)>(weights, matrix, rows, x, y, output, target);
+            panel_rows<P, 3, rows_at_once(P, 3)>(weights, matrix, rows, x, y, output, target);
         else if (tiles == 2)
-            panel_rows<P, 2, rows_at_once(2)>(weights, matrix, rows, x, y, output, target);
+            panel_rows<P, 2, rows_at_once(P, 2)>(weights, matrix, rows, x, y, output, target);
         else
-            panel_rows<P, 1, rows_at_once(1)>(weights, matrix, rows, x, y, output, target);
+            panel_rows<P, 1, rows_at_once(P, 1)>(weights, matrix, rows, x, y, output, target);
     }
 }
 

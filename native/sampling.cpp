@@ -9,6 +9,7 @@ namespace unrolled {
 
 namespace {
 
+constexpr double FAR = 600;  // e^-600 is still a number, and so are its products with what softmax keeps
 constexpr double NEVER = -std::numeric_limits<double>::infinity();
 
 // The first symbol at which the cumulative weight exceeds `uniform` times the total; -1 where there is no total.
@@ -37,17 +38,13 @@ Choice Sampler::choose(const Kernels& kernels, const float* logits, const Rules&
     int64_t symbol = forced;
     if (forced < 0) {
         if (rules.only_temperature() && rules.temperature > 0) {
-            if (rules.temperature != 1) {
-                double most = NEVER;
-                for (long i = 0; i < size; ++i)
-                    if (!forbidden[i]) most = std::max(most, static_cast<double>(logits[i]));
-                if (most < highest) {  // a forbidden symbol is the most probable: exponents must not exceed 0
-                    for (long i = 0; i < size; ++i)
-                        weights[i] = forbidden[i] ? 0 : std::exp((logits[i] - most) / rules.temperature);
-                } else {
-                    kernels.exponentials(logits, size, highest, 1 / rules.temperature, weights.data());
-                }
-            }
+            double most = NEVER;
+            for (long i = 0; i < size; ++i)
+                if (!forbidden[i]) most = std::max(most, static_cast<double>(logits[i]));
+            if (highest - most > FAR * rules.temperature)  // beside a forbidden symbol all others would vanish
+                for (long i = 0; i < size; ++i) weights[i] = std::exp((logits[i] - most) / rules.temperature);
+            else if (rules.temperature != 1)
+                kernels.exponentials(logits, size, highest, 1 / rules.temperature, weights.data());
             for (long i = 0; i < size; ++i)
                 if (forbidden[i]) weights[i] = 0;
         } else {
