@@ -12,9 +12,7 @@ UNROLLED_INLINE float largest_magnitude(const float* x, long n) {
     long i = 0;
     for (; i + LANES <= n; i += LANES) most = larger(magnitude(load(x + i)), most);
     if (i < n) most = larger(magnitude(load_rest(x + i, n - i)), most);
-    float found = 0;
-    for (int lane = 0; lane < LANES; ++lane) found = most[lane] > found ? most[lane] : found;
-    return found;
+    return largest(most);
 }
 
 float quantise(const float* x, long inputs, int32_t levels, uint8_t* out) {
@@ -29,11 +27,12 @@ float quantise(const float* x, long inputs, int32_t levels, uint8_t* out) {
 #if defined(__AVX512VNNI__)
         const Ints shifted = rounded + (unrolled::LEVELS + 1);
         const __m128i high = _mm512_cvtepi32_epi8((__m512i)(shifted >> 7)), low = _mm512_cvtepi32_epi8((__m512i)(shifted & 127));
-        const __m128i front = _mm_unpacklo_epi32(high, low), back = _mm_unpackhi_epi32(high, low);
-        uint8_t bytes[32];
-        _mm_storeu_si128(reinterpret_cast<__m128i*>(bytes), front);
-        _mm_storeu_si128(reinterpret_cast<__m128i*>(bytes + 16), back);
-        memcpy(out + 2 * k, bytes, lanes * 2);
+        const __m256i bytes = _mm256_set_m128i(_mm_unpackhi_epi32(high, low), _mm_unpacklo_epi32(high, low));
+        if (lanes == LANES) {
+            _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 2 * k), bytes);
+        } else {
+            memcpy(out + 2 * k, &bytes, lanes * 2);
+        }
 #else
         int16_t numbers[LANES];
         for (int lane = 0; lane < LANES; ++lane) numbers[lane] = static_cast<int16_t>(rounded[lane]);
@@ -53,7 +52,7 @@ UNROLLED_INLINE void add_products(__m512i& sums, __m512i activations, __m512i we
 }
 
 template <int T, int R>
-UNROLLED_INLINE void sum_integers(const uint8_t* weights, long quads, const Quantised* x, int32_t* out) {
+UNROLLED_INLINE void sum_integers(const uint8_t* weights, long quads, const Quantised* x, Words (&out)[R][T * PER_TILE]) {
     __m512i high[R][T] = {}, low[R][T] = {};
     for (long quad = 0; quad < quads; ++quad) {
 #pragma GCC unroll 4
@@ -71,7 +70,7 @@ UNROLLED_INLINE void sum_integers(const uint8_t* weights, long quads, const Quan
     for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
         for (int t = 0; t < T; ++t)
-            _mm512_storeu_si512(out + (r * T + t) * TILE, _mm512_add_epi32(_mm512_slli_epi32(high[r][t], 7), low[r][t]));
+            out[r][t] = ((Words)high[r][t] << 7) + (Words)low[r][t];
 }
 
 // What the shift of the activations has added.
@@ -84,7 +83,7 @@ UNROLLED_INLINE Words excess(const int32_t* sums) {
 constexpr int INTEGER_ROWS = 1;
 
 template <int T, int R>
-UNROLLED_INLINE void sum_integers(const uint8_t* weights, long quads, const Quantised* x, int32_t* out) {
+UNROLLED_INLINE void sum_integers(const uint8_t* weights, long quads, const Quantised* x, Words (&out)[R][T * PER_TILE]) {
     for (int t = 0; t < T; ++t) {
         __m256i sums[4] = {};
         for (long quad = 0; quad < quads; ++quad) {
@@ -98,10 +97,9 @@ UNROLLED_INLINE void sum_integers(const uint8_t* weights, long quads, const Quan
                 sums[part] = _mm256_add_epi32(sums[part], _mm256_madd_epi16(wide, activation));
             }
         }
-        for (int part = 0; part < 4; ++part) {
-            int32_t halves[8];
-            _mm256_storeu_si256(reinterpret_cast<__m256i*>(halves), sums[part]);
-            for (int lane = 0; lane < 4; ++lane) out[t * TILE + part * 4 + lane] = halves[2 * lane] + halves[2 * lane + 1];
+        for (int v = 0; v < 2; ++v) {  // pairs of lanes are halves of one sum
+            const __m256i pairs = _mm256_hadd_epi32(sums[2 * v], sums[2 * v + 1]);
+            out[0][t * 2 + v] = (Words)_mm256_permute4x64_epi64(pairs, 0b11011000);
         }
     }
 }
@@ -113,7 +111,7 @@ UNROLLED_INLINE Words excess(const int32_t*) { return Words{}; }
 constexpr int INTEGER_ROWS = 1;
 
 template <int T, int R>
-UNROLLED_INLINE void sum_integers(const uint8_t* weights, long quads, const Quantised* x, int32_t* out) {
+UNROLLED_INLINE void sum_integers(const uint8_t* weights, long quads, const Quantised* x, Words (&out)[R][T * PER_TILE]) {
     for (int t = 0; t < T; ++t) {
         int32_t sums[TILE] = {};
         for (long quad = 0; quad < quads; ++quad) {
@@ -123,7 +121,7 @@ UNROLLED_INLINE void sum_integers(const uint8_t* weights, long quads, const Quan
             for (int output = 0; output < TILE; ++output)
                 for (int k = 0; k < 4; ++k) sums[output] += weight[output * 4 + k] * four[k];
         }
-        memcpy(out + t * TILE, sums, sizeof sums);
+        memcpy(&out[0][t * PER_TILE], sums, sizeof sums);
     }
 }
 
@@ -136,13 +134,15 @@ void integer_rows(const uint8_t* weights, const Matrix& matrix, int rows, const 
                   long output, const Target& target) {
     int row = 0;
     for (; row + R <= rows; row += R) {
-        alignas(64) int32_t sums[R * T * TILE];
+        Words sums[R][T * PER_TILE];
         sum_integers<T, R>(weights, (matrix.inputs + 3) / 4, x + row, sums);
+#pragma GCC unroll 4
         for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
             for (int v = 0; v < T * PER_TILE; ++v) {
                 const long at = output + v * LANES;
-                const Words raw = *reinterpret_cast<const LooseWords*>(sums + r * T * TILE + v * LANES);
-                const Floats whole = __builtin_convertvector((Ints)(raw - excess(matrix.sums + at)), Floats);
+                const Ints exact = (Ints)(sums[r][v] - excess(matrix.sums + at));
+                const Floats whole = __builtin_convertvector(exact, Floats);
                 target.finish(whole * (load(matrix.scales + at) * x[row + r].scale), y[row + r], at);
             }
     }

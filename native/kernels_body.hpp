@@ -155,8 +155,7 @@ void attend(float* out, const float* query, const float* keys, const float* valu
     Floats most = all(scores[0]);
     for (slot = 0; slot + LANES <= heads.slots; slot += LANES) most = larger(load(scores + slot), most);
     if (slot < heads.slots) most = larger(load_rest(scores + slot, heads.slots - slot, scores[0]), most);
-    float highest = most[0];
-    for (int lane = 1; lane < LANES; ++lane) highest = most[lane] > highest ? most[lane] : highest;
+    const float highest = largest(most);
 
     map([=](Floats a) { return exponential(a - highest); }, scores, heads.slots, scores);
     const float inverse = 1.0f / total(scores, heads.slots);
@@ -196,8 +195,7 @@ float highest(const float* x, long n) {
         const Floats next = load(x + i);
         most = choose(next > most, next, most);
     }
-    float found = -__builtin_inff();
-    for (int lane = 0; lane < LANES; ++lane) found = most[lane] > found ? most[lane] : found;
+    float found = largest(most);
     for (; i < n; ++i) found = x[i] > found ? x[i] : found;
     return found;
 }

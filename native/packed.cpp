@@ -44,7 +44,12 @@ Packed::Packed(const std::vector<std::pair<int, std::vector<long>>>& encoded, co
     require(chosen == "float32" || chosen == "bfloat16" || chosen == "int8", "unknown precision");
     precision = chosen == "float32" ? Precision::float32 : chosen == "bfloat16" ? Precision::bfloat16 : Precision::int8;
     for (const auto& [role, shape] : encoded) add_buffer(static_cast<Role>(role), shape);
-    for (const auto& one : before) prologue.push_back(operation(one, weights));
+    for (const auto& one : before) {
+        prologue.push_back(operation(one, weights));
+        const Kind kind = prologue.back().kind;
+        require(kind == Kind::linear || kind == Kind::linear_add || kind == Kind::add || kind == Kind::copy || kind == Kind::zero,
+                "an operation cannot stand in the prologue");
+    }
     for (const auto& one : each) step.push_back(operation(one, weights));
     output = operand(result);
     require(symbols >= 0 && (symbols == 0 || output.width == symbols), "the output is not as wide as the alphabet");
@@ -65,12 +70,16 @@ void Packed::add_buffer(Role role, std::vector<long> shape) {
         require(buffer.width < (1L << 31), "a buffer is too large");
     }
     buffer.floats = buffer.width;
-    if (role == Role::cache)  // room for the newest symbol, and for the stride of keys
-        buffer.floats = shape[0] * shape[2] * key_stride(shape[1] + 1);
+    if (role == Role::cache) {  // room for the newest symbol, and for the stride of keys
+        const long slots = key_stride(shape[1] + 1);
+        require(shape[2] == 0 || shape[0] < (1L << 31) / shape[2] / slots, "a buffer is too large");
+        buffer.floats = shape[0] * shape[2] * slots;
+    }
     if (role == Role::clock || role == Role::ring) buffer.counter = counters++;
     if (role == Role::clock) buffer.floats = 0;
     buffer.offset = row_floats;
     row_floats += round_up(buffer.floats, TILE);
+    require(row_floats < (1L << 32), "the buffers are too large");
     buffers.push_back(std::move(buffer));
 }
 
@@ -126,7 +135,7 @@ void Packed::check_shapes(const Operation& one) const {
                 state(1, Role::clock);
             }
             require(weight(0).size() == 2 && weight(0)[1] == out && weight(0)[0] > 0, "a table does not fit");
-            require(one.kind == Kind::position || weight(0)[0] >= symbols, "a table is too short");
+            require(one.kind == Kind::position || (symbols > 0 && weight(0)[0] >= symbols), "a table is too short");
             break;
         }
         case Kind::linear:
@@ -178,8 +187,10 @@ void Packed::check_shapes(const Operation& one) const {
 
 Matrix Packed::pack(const Weight& weight, const Weight* bias) {
     const auto key = std::make_pair(weight.data, bias ? bias->data : nullptr);
-    if (const auto found = matrices.find(key); found != matrices.end()) return found->second;
     Matrix matrix{weight.shape[0], weight.shape[1], precision};
+    if (const auto found = matrices.find(key); found != matrices.end() && found->second.inputs == matrix.inputs &&
+                                               found->second.outputs == matrix.outputs)
+        return found->second;
     matrix.bias = bias ? bias->data : nullptr;
     const long tiles = matrix.tiles();
     Memory data = allocate(tiles * matrix.tile_bytes()), scales = allocate(tiles * TILE * 4), sums = allocate(tiles * TILE * 4);
@@ -205,7 +216,7 @@ void Packed::pack_tile(const float* weight, const Matrix& matrix, long tile, lon
         const float* row = weight + (tile * TILE + o) * inputs;
         float most = 0;
         for (long k = 0; k < inputs; ++k) most = std::max(most, std::fabs(row[k]));
-        const float scale = most / 127, inverse = most > 0 ? 127 / most : 0;
+        const float scale = most / 127, inverse = most > 1e-36f ? 127 / most : 0;  // which is finite
         int32_t sum = 0;
         for (long k = 0; k < inputs; ++k) {
             if (precision == Precision::float32) {

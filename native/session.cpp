@@ -28,6 +28,7 @@ Session::Session(std::shared_ptr<Packed> program, long count, int threads)
       counters(count * packed->counters), team(threads) {
     long inputs = 0, window = 0, head_width = 0;
     const auto& step = packed->step;
+    for (const Operation& one : packed->prologue) inputs = std::max(inputs, one.matrix.inputs);
     for (size_t i = 0; i < step.size(); ++i) {
         const Operation& one = step[i];
         inputs = std::max(inputs, one.matrix.inputs);
@@ -273,12 +274,15 @@ void Session::taps(const Operation& operation, const Active& row) const {
     const float* x = at(row, operation.inputs[0]);
     float *out = at(row, operation.output), *ring = row.memory + buffer.offset;
     int64_t& oldest = row.counters[buffer.counter];
-    for (long age = 0; age < reach; age += dilation, out += width)
-        std::memcpy(out, ring + (oldest + age) % reach * width, width * sizeof(float));
+    for (long age = 0, place = oldest; age < reach; age += dilation, place += dilation, out += width) {
+        if (place >= reach) place -= reach;
+        std::memcpy(out, ring + place * width, width * sizeof(float));
+    }
     std::memcpy(out, x, width * sizeof(float));
     if (reach == 0) return;
     std::memcpy(ring + oldest * width, x, width * sizeof(float));
-    oldest = (oldest + 1) % reach;
+    oldest = oldest + 1 == reach ? 0 : oldest + 1;
+    for (long i = 0; i < width; i += 64 / sizeof(float)) __builtin_prefetch(ring + oldest * width + i);  // for the next step
 }
 
 const Session::Turns& Session::turns(Scratch& scratch, double base, long half, int64_t position) const {

@@ -40,10 +40,22 @@ UNROLLED_INLINE Floats larger(Floats x, Floats bound) { return choose(bound > x,
 UNROLLED_INLINE Floats smaller(Floats x, Floats bound) { return choose(bound < x, bound, x); }
 UNROLLED_INLINE Floats magnitude(Floats x) { return (Floats)((Ints)x & 0x7FFFFFFF); }
 
+// The lanes joined by `join`, half by half.
+template <typename Join>
+UNROLLED_INLINE float across(Floats x, Join join) {
+    float lanes[LANES];
+    __builtin_memcpy(lanes, &x, sizeof x);
+#pragma GCC unroll 4
+    for (int half = LANES / 2; half > 0; half /= 2)
+#pragma GCC unroll 8
+        for (int lane = 0; lane < half; ++lane) lanes[lane] = join(lanes[lane], lanes[lane + half]);
+    return lanes[0];
+}
 UNROLLED_INLINE float sum(Floats x) {
-    float found = 0;
-    for (int lane = 0; lane < LANES; ++lane) found += x[lane];
-    return found;
+    return across(x, [](float a, float b) { return a + b; });
+}
+UNROLLED_INLINE float largest(Floats x) {
+    return across(x, [](float a, float b) { return a > b ? a : b; });
 }
 
 // A rest of fewer than LANES numbers, as a vector and back.

@@ -85,8 +85,8 @@ void compare(Check& check, const Layer& layer, const char* precision, const std:
     for (float number : x) most = std::max(most, std::fabs(number));
     const double half = precision == PRECISIONS[2] ? 0.501 * most / layer.matrix().levels : 0;
     for (long output = 0; output < layer.outputs; ++output) {
-        double wanted = (layer.bias.empty() ? 0 : layer.bias[output]) + (add ? before[output] : 0.0);
-        double size = std::fabs(wanted), rounding = 0;
+        const double bias = layer.bias.empty() ? 0 : layer.bias[output], kept = add ? before[output] : 0;
+        double wanted = bias + kept, size = std::fabs(bias) + std::fabs(kept), rounding = 0;
         for (long k = 0; k < layer.inputs; ++k) {
             const double weight = layer.meaning(precision, output, k);
             wanted += weight * x[k], size += std::fabs(weight * x[k]), rounding += std::fabs(weight) * half;
