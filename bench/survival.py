@@ -100,7 +100,7 @@ def is_usable(folder: Path) -> bool:
     """Whether the run as it lies there generates, or has not begun yet."""
     if not (folder / "broken" / "config.json").exists():
         return True
-    from unrolled.api.run import load
+    from unrolled.api.runs import load
 
     try:
         return bool(load("broken", runs=folder).generate(length=5, temperature=0))

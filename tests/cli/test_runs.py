@@ -87,7 +87,8 @@ def test_samples(capsys: pytest.CaptureFixture[str], one: list[str]) -> None:
     assert code == 0
     assert lines[0].startswith(f"{one[0]}  one, seed 7, stream 0, 11 symbols, ")
     assert lines[2] == "  O first⏎line\\x1b[31m"
-    assert lines[3] == "  unrolled generate one '--prompt=O ' --length=20 --temperature=0.8 --seed=7 --stream=0"
+    command = "  unrolled generate one '--prompt=O ' --length=20 --temperature=0.8 --engine=torch --seed=7 --stream=0"
+    assert lines[3] == command
     assert lines[4].endswith("kept, rated 4, made by earlier weights")
     assert lines[5] == "  author Dickinson, length 20, temperature 0.8, engine torch"
     assert "--where=author=Dickinson" in lines[7]

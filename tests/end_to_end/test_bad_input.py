@@ -130,7 +130,8 @@ def flip(path: Path) -> None:
 @pytest.mark.parametrize("file", ["model.safetensors", "codec.json", "config.json"])
 def test_damaged_run(unrolled, copy, damage, file):
     damage(copy / file)
-    one_line(unrolled("generate", "plain", "--runs", copy.parent), 1, "plain")
+    engine = ["--engine", "torch"] if file == "model.safetensors" else []  # the native one reads no weights
+    one_line(unrolled("generate", "plain", "--runs", copy.parent, *engine), 1, "plain")
 
 
 @pytest.mark.parametrize("damage", [truncate, flip, Path.unlink])
@@ -144,7 +145,7 @@ def test_damaged_weights_come_back_from_the_checkpoint(unrolled, copy, damage):
 
 def test_foreign_weights(unrolled, copy, runs):
     shutil.copy(runs / "poems" / "model.safetensors", copy / "model.safetensors")
-    one_line(unrolled("generate", "plain", "--runs", copy.parent), 1, "model.safetensors")
+    one_line(unrolled("generate", "plain", "--runs", copy.parent, "--engine", "torch"), 1, "model.safetensors")
 
 
 def test_config_of_a_newer_version(unrolled, copy):

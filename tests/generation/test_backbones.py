@@ -6,9 +6,11 @@ from torch import nn
 
 from unrolled.backbones import ALL
 from unrolled.core.protocol import Context
+from unrolled.generation.reading import select
 from unrolled.generation.rules import Rules
+from unrolled.generation.stream import generate
 from unrolled.generation.text import collect
-from unrolled.generation.window import select, window_start
+from unrolled.generation.window import window_start
 from unrolled.heads.categorical import Categorical
 from unrolled.models.sequence import SequenceModel
 
@@ -40,11 +42,15 @@ def log_likelihood(model, text, start, context):
 @torch.no_grad()
 def test_rows_of_a_ragged_batch_are_what_they_are_alone(name, nine_letters):
     model, context = build(name)
-    settings = {"model": model, "codec": nine_letters, "length": LENGTH, "rules": Rules(top_p=0.95), "seed": 2}
-    together = collect(prompts=PROMPTS, context=context, **settings)
+
+    def texts(prompts, **options):
+        steps = generate(model, prompts, length=LENGTH, rules=Rules(top_p=0.95), seed=2, **options)
+        return collect(steps, nine_letters, prompts, LENGTH, model.position_limit)
+
+    together = texts(PROMPTS, context=context)
     for row, (prompt, text) in enumerate(zip(PROMPTS, together, strict=True)):
         mine = select(context, torch.tensor([row]))
-        (alone,) = collect(prompts=[prompt], streams=[row], context=mine, **settings)
+        (alone,) = texts([prompt], streams=[row], context=mine)
         assert alone.symbols == text.symbols
         assert alone.log_likelihood == pytest.approx(text.log_likelihood, abs=1e-5 * len(text.symbols))
         expected = log_likelihood(model, [*prompt, *text.symbols], len(prompt), mine)

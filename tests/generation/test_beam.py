@@ -8,9 +8,9 @@ import torch
 from unrolled.core.errors import UsageError
 from unrolled.core.protocol import Context
 from unrolled.generation.beam import beam_search
+from unrolled.generation.reading import read_windows
 from unrolled.generation.rules import Rules
 from unrolled.generation.stream import generate
-from unrolled.generation.window import read_windows
 
 
 def everything(model, prompt, length, context=None):

@@ -11,7 +11,7 @@ from unrolled.codecs import make_codec
 from unrolled.core.protocol import Context
 from unrolled.generation import completion
 from unrolled.generation.completion import Completer
-from unrolled.generation.window import read_windows
+from unrolled.generation.reading import read_windows
 
 CONTEXT = Context(vector=torch.full((1, 8), 0.2))
 

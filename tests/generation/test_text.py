@@ -13,7 +13,7 @@ SETTINGS = {"length": 8, "rules": Rules(), "seed": 4}
 
 def test_samples_hold_what_the_stream_drew(tiny, letters):
     model = tiny(limit=4)
-    texts = collect(model=model, codec=letters, prompts=PROMPTS, **SETTINGS)
+    texts = collect(generate(model, PROMPTS, **SETTINGS), letters, PROMPTS, SETTINGS["length"], limit=4)
     rows, nats = [[] for _ in PROMPTS], [0.0] * 12
     for step in generate(model, PROMPTS, **SETTINGS):
         for row in step.drawn.nonzero().squeeze(1).tolist():
@@ -35,7 +35,7 @@ def test_bytes_come_out_as_whole_characters(tiny, prompt):
     codec = make_codec("bytes", [], None)
     model = tiny(size=codec.size)
     prompts = [[codec.begin, *codec.encode(prompt).tolist()]] * 4
-    drawn = list(pieces(model=model, codec=codec, prompts=prompts, length=300, rules=Rules(), seed=1))
+    drawn = list(pieces(generate(model, prompts, length=300, rules=Rules(), seed=1), codec, 4, 300))
     texts = gather(drawn, prompts)
     assert any(text.ended for text in texts)
     for row, text in enumerate(texts):
@@ -49,10 +49,10 @@ def test_what_is_left_comes_with_the_last_piece(tiny):
     model = tiny(size=codec.size)
     forbidden = [symbol for symbol in range(codec.size) if symbol != 0xC3]  # only half a character can be drawn
     settings = {"rules": Rules(), "seed": 0, "stop_at_end": False, "forbidden": forbidden}
-    drawn = list(pieces(model=model, codec=codec, prompts=[[]], length=3, **settings))
+    drawn = list(pieces(generate(model, [[]], length=3, **settings), codec, 1, 3))
     assert [piece.text for piece in drawn] == ["", "\ufffd", "\ufffd\ufffd"]
 
 
 def test_nothing_asked_is_nothing_given(tiny, letters):
-    (text,) = collect(model=tiny(), codec=letters, prompts=[[]], length=0, rules=Rules(), seed=0)
+    (text,) = collect(generate(tiny(), [[]], length=0, rules=Rules(), seed=0), letters, [[]], 0)
     assert (text.symbols, text.text, text.log_likelihood, text.likelihood, text.ended) == ((), "", 0, 0, False)

@@ -22,6 +22,10 @@ FAULTS = {
     "a system imports another": ("independence", "systems/window.py", "import unrolled.systems.char_rnn"),
     "errors import torch": ("torch", "core/errors.py", "import torch"),
     "the store imports torch through core": ("torch", "store/__init__.py", "import unrolled.core.state"),
+    "the runtime lowers": ("torch", "engine/runtime.py", "import unrolled.engine.lowering"),
+    "generate imports torch in a function": ("torch", "cli/generate.py", "def late():\n    import torch"),
+    "a run imports its weights": ("torch", "api/run.py", "from unrolled.api import weights"),
+    "native streams import those of torch": ("torch", "generation/native.py", "import unrolled.generation.stream"),
 }
 
 

@@ -12,6 +12,16 @@ FREE_OF_TORCH = (
     "unrolled.core.draws",
     "unrolled.codecs",
     "unrolled.store",
+    "unrolled.engine.program_file",
+    "unrolled.engine.reference",
+    "unrolled.engine.runtime",
+    "unrolled.generation.native",
+    "unrolled.api",
+    "unrolled.api.curation",
+    "unrolled.api.runs",
+    "unrolled.cli.curate",
+    "unrolled.cli.engine",
+    "unrolled.cli.generate",
     "unrolled.cli.main",
 )
 

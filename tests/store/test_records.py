@@ -24,7 +24,15 @@ def test_the_command_has_everything() -> None:
     words = shlex.split(SAMPLE.command("one"))
     assert words[:3] == ["unrolled", "generate", "one"]
     assert sorted(words[3:]) == sorted(
-        ["--prompt=O ", "--length=20", "--top-k=0", "--no-stop-at-end", f"--seed={2**63}", "--stream=4"]
+        [
+            "--prompt=O ",
+            "--length=20",
+            "--top-k=0",
+            "--no-stop-at-end",
+            "--engine=torch",
+            f"--seed={2**63}",
+            "--stream=4",
+        ]
     )
 
 

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import torch
 
 from unrolled.api.evaluation import evaluation_part
-from unrolled.api.run import Run, load, require
+from unrolled.api.run import Run
+from unrolled.api.runs import load, require
 from unrolled.core import state as states
 from unrolled.core.errors import DataError, UsageError
 from unrolled.data.sampling import Streams

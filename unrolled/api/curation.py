@@ -10,7 +10,6 @@ from unrolled.core.errors import DataError, UsageError
 from unrolled.data.corpus import Document, SplitRule
 from unrolled.generation.curation import By, Candidate, best
 from unrolled.generation.novelty import Novelty, novelty
-from unrolled.generation.text import collect
 from unrolled.store.folders import SAMPLES
 from unrolled.store.journal import records
 from unrolled.store.records import Sample
@@ -44,7 +43,7 @@ def best_candidates(
 
 def scored(run: Run, request: Request, count: int, note: Callable[[str], None]) -> tuple[list[Candidate], list[Sample]]:
     """Candidates, known by their number so far, and the samples as they are to be written down."""
-    texts = collect(**run.arguments(request, count, note), codec=run.codec)
+    texts = run.texts(request, count, note)
     news: list[Novelty | None] = [None] * count
     try:
         news = [*novelty([text.text for text in texts], training_text(run), records=run.is_records)]

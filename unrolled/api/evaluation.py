@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -10,13 +11,19 @@ import numpy as np
 import torch
 
 from unrolled.api.corpora import corpus_for
-from unrolled.api.run import Run, require
+from unrolled.api.costs import keep_cost
+from unrolled.api.engines import Engine, EngineName, Native
+from unrolled.api.run import Run
+from unrolled.api.runs import require
 from unrolled.codecs.text import TextCodec
 from unrolled.core.contracts import Batch
 from unrolled.core.errors import DataError, UsageError
+from unrolled.core.shapes import Float, Tensor
 from unrolled.data.corpus import SplitRule
 from unrolled.data.encoded import Part, encode_corpus
 from unrolled.data.evaluation import carried, evaluation_windows, random_windows
+from unrolled.engine.runtime import Precision, Session
+from unrolled.store.records import Cost
 from unrolled.training.evaluation import carried_into, summarise, to_device
 
 Protocol = Literal["carried", "windows", "random"]
@@ -29,7 +36,8 @@ class Evaluation:
     """`nats` per symbol with standard error `stderr` over `predictions` symbols of `split`, read by `protocol`.
 
     `window` is in symbols. Bits per character and per byte leave out what is no text, such as the end symbol, and the
-    `unknown` symbols, of which nobody knows how many characters they stand for.
+    `unknown` symbols, of which nobody knows how many characters they stand for. `cost`: nats per symbol above those
+    that the same engine has in float32, None where `precision` is float32.
     """
 
     nats: float
@@ -44,6 +52,9 @@ class Evaluation:
     split: str
     data: str
     unknown: int
+    engine: str = "torch"
+    precision: Precision = "float32"
+    cost: float | None = None
 
 
 def evaluate(
@@ -55,14 +66,40 @@ def evaluate(
     window: int | None = None,
     count: int = 240,
     seed: int = 0,
+    engine: EngineName = "auto",
+    precision: Precision = "float32",
 ) -> Evaluation:
     """Score a run on a part of its own data, or on other `data` (then on all of it unless `split` says otherwise).
 
     "carried" reads the part once with the state carried on; "windows" all windows side by side, each started anew;
     "random" `count` windows at random places, nanoGPT's estimate. Windows are as long as in training by default.
+    `engine` "auto" is torch, which reads in parallel, and for another `precision` than float32 the native one; what
+    that costs on the run's own validation part is kept in the run.
     Raises: DataError for data that is missing or too short, UsageError for a protocol that the model cannot follow.
     """
     require(run.system, "evaluate")
+    protocol, window = settled(run, protocol, window)
+    split = split or ("all" if data else "validation")
+    part, unknown = evaluation_part(run, data, split)
+    chosen = run.engines.choose("torch" if (engine, precision) == ("auto", "float32") else engine, precision)
+    reading = partial(read, part, protocol, window, count, seed)
+    nats, stderr, predictions, text_nats, characters, size = score(run, losses(run, chosen, reading()))
+    cost = None
+    if precision != "float32":
+        cost = nats - score(run, losses(run, run.engines.choose("native", "float32"), reading()))[0]
+        if not data and split == "validation" and protocol != "random":
+            keep_cost(run, Cost(run.model_sha256, precision, nats, cost, predictions, protocol))
+    return Evaluation(
+        nats, stderr, predictions, math.exp(min(nats, 700.0)),
+        text_nats / max(1, characters) / math.log(2), text_nats / max(1, size) / math.log(2),
+        protocol, CARRIED_CHUNK if protocol == "carried" else window,
+        "carried" if protocol == "carried" else "anew in each window", split,
+        ", ".join(map(str, data)) or "the run's own", unknown, chosen.name, precision, cost,
+    )  # fmt: skip
+
+
+def settled(run: Run, protocol: Protocol | None, window: int | None) -> tuple[Protocol, int]:
+    """The protocol and the length of windows, if a run can follow them."""
     limit = run.model.position_limit
     protocol = protocol or ("windows" if limit else "carried")
     if protocol == "carried" and limit:
@@ -70,17 +107,7 @@ def evaluate(
     window = int(window or run.config.training["recipe"]["length"])
     if limit and window > limit:
         raise UsageError(f"window {window} > the {limit} positions of this model: pass --window {limit} or less")
-    split = split or ("all" if data else "validation")
-    part, unknown = evaluation_part(run, data, split)
-    batches = read(part, protocol, window, count, seed)
-    nats, stderr, predictions, text_nats, characters, size = score(run, batches)
-    return Evaluation(
-        nats, stderr, predictions, math.exp(min(nats, 700.0)),
-        text_nats / max(1, characters) / math.log(2), text_nats / max(1, size) / math.log(2),
-        protocol, CARRIED_CHUNK if protocol == "carried" else window,
-        "carried" if protocol == "carried" else "anew in each window", split,
-        ", ".join(map(str, data)) or "the run's own", unknown,
-    )  # fmt: skip
+    return protocol, window
 
 
 def evaluation_part(run: Run, data: Sequence[str | Path], split: Split) -> tuple[Part, int]:
@@ -113,25 +140,51 @@ def read(part: Part, protocol: Protocol, window: int, count: int, seed: int) -> 
     return evaluation_windows(part, window) if protocol == "windows" else random_windows(part, window, count, seed)
 
 
-@torch.inference_mode()
-def score(run: Run, batches: Iterator[Batch]) -> tuple[float, float, int, float, int, int]:
-    """Mean nats, standard error and predictions; nats, characters and bytes of what is text."""
-    characters, sizes = (torch.as_tensor(lengths, device=run.device) for lengths in text_lengths(run.codec))
-    state, sums, counts, unknown = None, [], [], -1 if run.codec.unknown is None else run.codec.unknown
-    text_nats, text_characters, text_bytes = 0.0, 0, 0
+def losses(run: Run, engine: Engine, batches: Iterator[Batch]) -> Iterator[tuple[Batch, Float[Tensor, "b t"]]]:
+    """Batches with the nats of their targets, the state carried from one to the next."""
+    if isinstance(engine, Native):
+        yield from forced_losses(engine, batches)
+        return
+    state = None
     for batch in batches:
         batch = to_device(batch, run.device)
-        losses, state = run.model.losses(batch, carried_into(batch, state))
-        losses = torch.where(batch.mask, losses, 0).double()
-        for block in range(0, losses.shape[1], 64):  # blocks, so that one long row has a standard error too
-            sums.append(losses[:, block : block + 64].sum(1))
-            counts.append(batch.mask[:, block : block + 64].sum(1))
-        is_text = batch.mask & (sizes[batch.targets] > 0) & (batch.targets != unknown)
-        text_nats += float(losses[is_text].sum())
-        text_characters += int(characters[batch.targets][is_text].sum())
-        text_bytes += int(sizes[batch.targets][is_text].sum())
-    found = summarise(torch.cat(sums).cpu(), torch.cat(counts).cpu(), "", "")
-    return found.nats, found.stderr, found.predictions, text_nats, text_characters, text_bytes
+        found, state = run.model.losses(batch, carried_into(batch, state))
+        yield batch, found
+
+
+def forced_losses(engine: Native, batches: Iterator[Batch]) -> Iterator[tuple[Batch, Float[Tensor, "b t"]]]:
+    """The same by the step engine, which is forced to draw the targets."""
+    program, session = engine.packed.program, None
+    for batch in batches:
+        rows = list(range(len(batch.restart)))
+        session = session or Session(engine.packed, len(rows), engine.threads)
+        for row in batch.restart.nonzero().flatten().tolist():
+            session.set_state([row], program.first_state(1, tuple(batch.fields[row].tolist())))
+        steps, last = batch.mask.sum(1).numpy(), batch.inputs[:, 0].numpy()
+        found = session.run(rows, steps, last=last, forced=batch.targets.numpy())
+        if found.interrupted:
+            raise KeyboardInterrupt
+        yield batch, -torch.from_numpy(found.log_probabilities)
+
+
+@torch.inference_mode()
+def score(run: Run, read: Iterator[tuple[Batch, Float[Tensor, "b t"]]]) -> tuple[float, float, int, float, int, int]:
+    """Mean nats, standard error and predictions; nats, characters and bytes of what is text."""
+    characters, sizes = (torch.as_tensor(lengths) for lengths in text_lengths(run.codec))
+    sums, counts, unknown = [], [], -1 if run.codec.unknown is None else run.codec.unknown
+    text_nats, text_characters, text_bytes = 0.0, 0, 0
+    for batch, found in read:
+        mask, targets = batch.mask.cpu(), batch.targets.cpu()
+        nats = torch.where(mask, found.cpu().double(), 0)
+        for block in range(0, nats.shape[1], 64):  # blocks, so that one long row has a standard error too
+            sums.append(nats[:, block : block + 64].sum(1))
+            counts.append(mask[:, block : block + 64].sum(1))
+        is_text = mask & (sizes[targets] > 0) & (targets != unknown)
+        text_nats += float(nats[is_text].sum())
+        text_characters += int(characters[targets][is_text].sum())
+        text_bytes += int(sizes[targets][is_text].sum())
+    total = summarise(torch.cat(sums), torch.cat(counts), "", "")
+    return total.nats, total.stderr, total.predictions, text_nats, text_characters, text_bytes
 
 
 def text_lengths(codec: TextCodec) -> tuple[np.ndarray, np.ndarray]:

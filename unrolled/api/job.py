@@ -9,7 +9,9 @@ import torch
 
 from unrolled import __version__
 from unrolled.api.corpora import corpus_for
-from unrolled.api.run import Run, best_device, require
+from unrolled.api.run import Run
+from unrolled.api.runs import require
+from unrolled.api.weights import best_device
 from unrolled.codecs import codec_from_json, make_codec
 from unrolled.codecs.text import TextCodec
 from unrolled.core.contracts import Budget, Sampler, System

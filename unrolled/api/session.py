@@ -13,8 +13,9 @@ from unrolled.api.cards import card, next_commands, notes
 from unrolled.api.events import Evaluated, Event, Finished, Note, Progress, Sampled, Started
 from unrolled.api.job import Job
 from unrolled.api.pace import Pace, fastest_threads, revisions
-from unrolled.api.run import Request, Run, load_weights
+from unrolled.api.run import Request, Run
 from unrolled.api.validation import Validation, bits_per_character
+from unrolled.api.weights import keep_program, load_weights
 from unrolled.core.errors import RunError, TrainingError
 from unrolled.store.configs import RunConfig
 from unrolled.store.folders import MANIFEST
@@ -219,7 +220,8 @@ class Session:
     def specimen(self) -> str:
         """A short sample of the model as it is."""
         job = self.job
-        run = Run(self.folder, self.config(), job.system, job.codec, job.fields, job.model.eval())
+        run = Run(self.folder, self.config(), job.codec, job.fields)
+        run.model = job.model.eval()
         request = Request(length=SAMPLE_LENGTH, seed=job.options.seed, stream=self.progress.step)
         return "".join(piece.text for piece in run.stream(request))
 
@@ -272,6 +274,8 @@ class Session:
             self.group.by_first(lambda: load_weights(self.job.model, self.folder.model))
             score = self.score(self.validation.final)
             self.publish(score)
+            if self.group.is_first and (problem := keep_program(self.job.model, self.folder)):
+                self.observe(Note(problem))
         nats = score.nats if score and math.isfinite(score.nats) else None
         self.write("state", state=state, nats=nats, protocol=self.validation.protocol)
         predictions = min(self.validation.probe, self.validation.size)

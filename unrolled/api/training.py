@@ -13,7 +13,8 @@ from typing import Any
 from unrolled.api.events import Event
 from unrolled.api.job import NOMINAL_OPERATIONS, Job, Options, continued_job, new_job, resolved, resumed_job
 from unrolled.api.pace import machine_rate
-from unrolled.api.run import Run, load
+from unrolled.api.run import Run
+from unrolled.api.runs import load
 from unrolled.api.session import Session
 from unrolled.core.errors import RunError, UsageError
 from unrolled.store.folders import LOCK, STAGED, RunFolder, create_run, find_run

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     """Check and print."""
     (command,) = parse("check", DESCRIPTION, arguments, Command).values
     from unrolled.api.checking import check
-    from unrolled.api.run import chosen_run
+    from unrolled.api.runs import chosen_run
 
     findings = check(chosen_run("check", command.run, command.runs), command.length)
     for found in findings:

@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     (command,) = parse("complete", DESCRIPTION, arguments, Command).values
     if command.top < 1:
         raise UsageError(f"top {command.top}: pass a number of suggestions from 1 up")
-    from unrolled.api.run import chosen_run
+    from unrolled.api.runs import chosen_run
     from unrolled.generation.completion import Completer
 
     run = chosen_run("complete", command.run, command.runs)

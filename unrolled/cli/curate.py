@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from unrolled.cli.arguments import option, parse, positional
+from unrolled.cli.engine import Stepping, tell_cost
 from unrolled.cli.keys import Keys
 from unrolled.cli.terminal import is_terminal, one_line, printable, say
 from unrolled.core.errors import RunError, UsageError
@@ -69,14 +70,19 @@ def main(arguments: Sequence[str]) -> int:
     """Generate, show, decide, export."""
     from unrolled.generation.rules import Rules
 
-    command, rules = parse("curate", DESCRIPTION, arguments, Command, Rules).values
+    command, stepping, rules = parse("curate", DESCRIPTION, arguments, Command, Stepping, Rules).values
     count = checked(command)
     from unrolled.api.curation import best_candidates, candidates, next_stream
-    from unrolled.api.run import Request, chosen_run
+    from unrolled.api.run import Request
+    from unrolled.api.runs import writing_run
 
-    run = chosen_run("curate", command.run, command.runs)
+    run = writing_run("curate", command.run, command.runs)
     first = next_stream(run, command.seed) if command.stream is None else command.stream
-    request = Request(command.prompt, command.length, command.seed, first, command.where, rules.validate())
+    request = Request(
+        command.prompt, command.length, command.seed, first, command.where, rules.validate(),
+        stepping.engine, stepping.precision, stepping.threads,
+    )  # fmt: skip
+    tell_cost(run, stepping.precision)
     code = 0
     if command.best is None:
         kept, code = decide(run, candidates(run, request, count, warn))

@@ -35,6 +35,10 @@ class Command:
     """number that the random windows follow from"""
     runs: Path = Path("runs")
     """folder that holds the runs"""
+    engine: Literal["auto", "torch", "native"] = "auto"
+    """what reads: torch, or the native step engine (default: torch, for another --precision the native one)"""
+    precision: Literal["float32", "bfloat16", "int8"] = "float32"
+    """of the weights in the native engine; what it costs against float32 is measured too"""
     json: bool = False
     """print one JSON object"""
 
@@ -43,12 +47,12 @@ def main(arguments: Sequence[str]) -> int:
     """Evaluate and print."""
     (command,) = parse("evaluate", DESCRIPTION, arguments, Command).values
     from unrolled.api.evaluation import evaluate
-    from unrolled.api.run import chosen_run
+    from unrolled.api.runs import chosen_run
 
     run = chosen_run("evaluate", command.run, command.runs)
     found = evaluate(
         run, command.data, protocol=command.protocol, split=command.split, window=command.window,
-        count=command.count, seed=command.seed,
+        count=command.count, seed=command.seed, engine=command.engine, precision=command.precision,
     )  # fmt: skip
     if command.json:
         sys.stdout.write(json.dumps({"run": run.folder.name, **asdict(found)}) + "\n")
@@ -62,6 +66,9 @@ def main(arguments: Sequence[str]) -> int:
         f"nats         {found.nats:.4f} ± {found.stderr:.4f} per symbol (standard error)",
         f"bits         {found.bits_per_character:.4f} per character, {found.bits_per_byte:.4f} per byte",
         f"perplexity   {found.perplexity:.3f} per symbol",
+        f"engine       {found.engine}, {found.precision}",
     ]
+    if found.cost is not None:
+        lines[-1] += f", which costs {found.cost:.4f} nats per symbol against float32"
     sys.stdout.write("\n".join(lines) + "\n")
     return 0

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.cli.arguments import option, parse, positional
+from unrolled.cli.engine import Stepping, tell_cost
 from unrolled.cli.terminal import printable, say
 
 DESCRIPTION = """
@@ -47,17 +48,24 @@ def main(arguments: Sequence[str]) -> int:
     """Generate and show."""
     from unrolled.generation.rules import Rules
 
-    command, rules = parse("generate", DESCRIPTION, arguments, Command, Rules).values
-    from unrolled.api.run import Request, chosen_run
+    command, stepping, rules = parse("generate", DESCRIPTION, arguments, Command, Stepping, Rules).values
+    from unrolled.api.run import Request
+    from unrolled.api.runs import writing_run
 
-    run = chosen_run("generate", command.run, command.runs)
-    request = Request(command.prompt, command.length, command.seed, command.stream, command.where, rules.validate())
+    run = writing_run("generate", command.run, command.runs)
+    request = Request(
+        command.prompt, command.length, command.seed, command.stream, command.where, rules.validate(),
+        stepping.engine, stepping.precision, stepping.threads,
+    )  # fmt: skip
+    code = 0
     if command.json or command.samples != 1:
         found = run.many(request, command.samples, note=lambda text: say(text, sys.stderr))
         for sample in found:
             show(sample, command.json)
-        return 0
-    return stream(run, request)
+    else:
+        code = stream(run, request)
+    tell_cost(run, stepping.precision)
+    return code
 
 
 def stream(run: Any, request: Any) -> int:
@@ -83,7 +91,10 @@ def stream(run: Any, request: Any) -> int:
 
 def describe(run: Any, sample: Any) -> str:
     """What made a sample."""
-    settings = ", ".join(f"{name} {value:g}" for name, value in sample.settings.items())
+    values = {**sample.settings, "engine": sample.engine}
+    settings = ", ".join(
+        f"{name} {value if isinstance(value, str) else f'{value:g}'}" for name, value in values.items()
+    )
     where = "".join(f", {name}={value}" for name, value in sample.where.items())
     return f"— {run.folder.name}, sample {sample.id}: seed {sample.seed}, stream {sample.stream}, {settings}{where}"
 

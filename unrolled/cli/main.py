@@ -17,6 +17,7 @@ COMMANDS = {
     "complete": ("unrolled.cli.complete", "predictive text: the next symbols while you type"),
     "curate": ("unrolled.cli.curate", "generate many, keep the best by hand or by score"),
     "evaluate": ("unrolled.cli.evaluate", "measure a run: nats, bits per character, perplexity"),
+    "engine": ("unrolled.cli.engine", "show what a run computes for each symbol"),
     "check": ("unrolled.cli.check", "prove on this run that both views of its model are equal"),
     "doctor": ("unrolled.cli.doctor", "say what a corpus is and what is wrong with it"),
     "systems": ("unrolled.cli.systems", "list the systems that can be trained"),

@@ -27,7 +27,7 @@ def native() -> Any:
         return import_module("_unrolled_native")
     except ImportError as problem:
         raise RunError(
-            "the native kernels are not installed: install a C++ compiler and then unrolled again, or use --engine torch"
+            "the native kernels are not installed: install a C++ compiler, then unrolled again, or use --engine torch"
         ) from problem
 
 

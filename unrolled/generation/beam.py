@@ -9,7 +9,8 @@ from unrolled.core import state as states
 from unrolled.core.errors import UsageError
 from unrolled.core.protocol import Context
 from unrolled.core.shapes import Float, Tensor
-from unrolled.generation.window import read_windows, select, window_start
+from unrolled.generation.reading import read_windows, select
+from unrolled.generation.window import window_start
 
 
 class Beam(NamedTuple):

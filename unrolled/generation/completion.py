@@ -15,7 +15,8 @@ from unrolled.core import state as states
 from unrolled.core.protocol import Context
 from unrolled.core.shapes import Bool, Float, Tensor
 from unrolled.core.state import State
-from unrolled.generation.window import read_windows, window_start
+from unrolled.generation.reading import read_windows
+from unrolled.generation.window import window_start
 
 KEPT = 256  # values kept on the way to the present text
 LEAP = 32  # symbols from which reading anew is quicker than stepping

@@ -7,7 +7,7 @@ goes on as the whole would have.
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,27 +16,16 @@ from unrolled.core import state as states
 from unrolled.core.draws import Draws
 from unrolled.core.errors import RunError
 from unrolled.core.protocol import Context
-from unrolled.core.shapes import Bool, Float, Int, Tensor
+from unrolled.core.shapes import Float, Int, Tensor
+from unrolled.generation.reading import read_windows, select
 from unrolled.generation.rules import Rules
 from unrolled.generation.sampling import choose, probabilities
-from unrolled.generation.window import read_windows, select, window_start
+from unrolled.generation.text import Step
+from unrolled.generation.window import TOLD, Windows
 
 BLOCK = 256  # positions whose draws are made in one call, so that the generator costs a step next to nothing
 
 Control = Callable[[Tensor, Tensor], Any]  # (last symbol of each row, symbols before it) -> what `step` takes
-
-
-class Step(NamedTuple):
-    """One more symbol of each row that has not ended; the others hold the end symbol and a log probability of 0.
-
-    `log_probability`: nats, under the model's own distribution (before any rule), so that samples can be ranked.
-    `drawn`: rows that drew a symbol in this step. `done`: rows that have ended, in this step or before.
-    """
-
-    symbols: Int[Tensor, " b"]
-    log_probability: Float[Tensor, " b"]
-    drawn: Bool[Tensor, " b"]
-    done: Bool[Tensor, " b"]
 
 
 @torch.inference_mode()
@@ -69,7 +58,7 @@ def generate(
         if rows is None or not len(rows.live):
             return
         if rows.reread(index) and note is not None:
-            note(f"the model's {model.position_limit} positions are used up: it reads the last half again and goes on")
+            note(TOLD.format(model.position_limit))
             note = None
         yield rows.draw(uniform, control, index)
 
@@ -100,12 +89,8 @@ class Rows:
         self.done = torch.zeros(len(prompts), dtype=torch.bool, device=device)
         self.forbidden: Tensor | None = None
         self.seen: Tensor | None = None
-        self.limit: int | None = model.position_limit
-        self.recent: deque[Tensor] = deque(maxlen=0 if self.limit is None else self.limit // 2 + 1)
-        self.due: dict[int, list[int]] = {}  # step -> rows whose window is full before it
-        for row, prompt in enumerate(prompts if self.limit else ()):
-            step = window_start(len(prompt), self.limit) + (self.limit or 0) + 1 - len(prompt)
-            self.due.setdefault(step, []).append(row)
+        self.windows = Windows([len(prompt) for prompt in prompts], model.position_limit)
+        self.recent: deque[Tensor] = deque(maxlen=self.windows.size)
 
     @property
     def whole(self) -> bool:
@@ -160,15 +145,10 @@ class Rows:
 
     def reread(self, index: int) -> bool:
         """Before step `index`, give rows whose window is full the state after its last half; tells if there are any."""
-        due = self.due.pop(index, None)
-        if due is None or self.limit is None:
-            return False
-        self.due.setdefault(index + self.limit - self.limit // 2, []).extend(due)
-        rows = [row for row in due if not self.done[row]]
+        rows = [row for row in self.windows.full(index) if not self.done[row]]
         if not rows:
             return False
-        drawn = torch.stack(list(self.recent), 1).tolist()
-        size = self.limit // 2 + 1
+        drawn, size = torch.stack(list(self.recent), 1).tolist(), self.windows.size
         windows = [(self.prompts[row][-size:] + drawn[row])[-size:] for row in rows]
         chosen = torch.tensor(rows, device=self.live.device)
         part = read_windows(self.model, windows, select(self.context, chosen))

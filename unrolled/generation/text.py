@@ -1,4 +1,4 @@
-"""Streams of text: symbols joined with the codec's decoder, which never gives half a character."""
+"""Streams of text: symbols joined with the codec's decoder, which never gives half a character; free of torch."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -6,8 +6,21 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from unrolled.codecs.text import TextCodec
-from unrolled.generation.stream import generate
 from unrolled.generation.window import rereads
+
+
+class Step(NamedTuple):
+    """One more symbol of each row that has not ended; the others hold the end symbol and a log probability of 0.
+
+    All are tensors or numpy arrays of shape b. `log_probability`: nats, under the model's own distribution (before any
+    rule), so that samples can be ranked. `drawn`: rows that drew a symbol in this step. `done`: rows that have ended,
+    in this step or before.
+    """
+
+    symbols: Any
+    log_probability: Any
+    drawn: Any
+    done: Any
 
 
 class Piece(NamedTuple):
@@ -43,12 +56,10 @@ class Text:
         return self.log_likelihood / max(len(self.symbols), 1)
 
 
-def pieces(
-    *, model: Any, codec: TextCodec, prompts: Sequence[Sequence[int]], length: int, **settings: Any
-) -> Iterator[Piece]:
-    """Every symbol of every row as it is drawn; `settings` are those of `stream.generate`."""
-    decoders = [codec.stream() for _ in prompts]
-    for index, step in enumerate(generate(model, prompts, length=length, **settings), 1):
+def pieces(steps: Iterable[Step], codec: TextCodec, rows: int, length: int) -> Iterator[Piece]:
+    """Every symbol of each of `rows` rows as it is drawn, in at most `length` steps."""
+    decoders = [codec.stream() for _ in range(rows)]
+    for index, step in enumerate(steps, 1):
         columns = (step.symbols.tolist(), step.log_probability.tolist(), step.drawn.tolist(), step.done.tolist())
         for row, (symbol, nats, drawn, done) in enumerate(zip(*columns, strict=True)):
             if drawn:
@@ -74,6 +85,8 @@ def gather(drawn: Iterable[Piece], prompts: Sequence[Sequence[int]], limit: int 
     ]
 
 
-def collect(*, model: Any, codec: TextCodec, prompts: Sequence[Sequence[int]], **settings: Any) -> list[Text]:
-    """The finished sample of each prompt; `settings` are those of `stream.generate`."""
-    return gather(pieces(model=model, codec=codec, prompts=prompts, **settings), prompts, model.position_limit)
+def collect(
+    steps: Iterable[Step], codec: TextCodec, prompts: Sequence[Sequence[int]], length: int, limit: int | None = None
+) -> list[Text]:
+    """The finished sample of each prompt, from at most `length` steps; `limit` is the model's position limit."""
+    return gather(pieces(steps, codec, len(prompts), length), prompts, limit)

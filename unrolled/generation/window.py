@@ -1,17 +1,10 @@
-"""Reading what is there already: prompts of any length, and the last half of a full window again.
+"""Where a window of learned positions begins; importable without torch.
 
 A state with learned positions takes `limit` symbols. What a state after n symbols has read depends on n and the limit
 alone, so a long prompt is read exactly as if the model had written it.
 """
 
-from collections.abc import Sequence
-from typing import Any
-
-import torch
-
-from unrolled.core.protocol import Context
-from unrolled.core.shapes import Int, Tensor
-from unrolled.core.state import State
+TOLD = "the model's {} positions are used up: it reads the last half again and goes on"
 
 
 def window_start(count: int, limit: int | None) -> int:
@@ -27,20 +20,27 @@ def rereads(count: int, limit: int | None) -> int:
     return 0 if limit is None else window_start(count - 1, limit) // (limit - limit // 2)
 
 
-def select(context: Context | None, rows: Int[Tensor, " n"]) -> Context | None:
-    """The rows of a context."""
-    return context and Context(*(part if part is None else part.index_select(0, rows) for part in context))
+class Windows:
+    """Tells before which steps a row reads the last half of its window again; `starts` are the lengths of prompts."""
 
+    def __init__(self, starts: list[int], limit: int | None) -> None:
+        self.limit = limit
+        self.due: dict[int, list[int]] = {}  # step -> rows whose window is full before it
+        for row, start in enumerate(starts if limit else ()):
+            self.due.setdefault(window_start(start, limit) + (limit or 0) + 1 - start, []).append(row)
 
-def read_windows(model: Any, rows: Sequence[Sequence[int]], context: Context | None) -> State:
-    """The state of each row after all its symbols but the last, which the next step takes."""
-    state = model.init_state(len(rows), context)
-    windows = [row[window_start(len(row), model.position_limit) : -1] for row in rows]
-    lengths = torch.tensor([len(window) for window in windows])
-    if not lengths.any():
-        return state
-    padded = torch.zeros(len(rows), int(lengths.max()), dtype=torch.int64)
-    for row, window in zip(padded, windows, strict=True):
-        row[: len(window)] = torch.as_tensor(window)
-    device = next(model.parameters()).device
-    return model.read(padded.to(device), lengths.to(device), state)
+    @property
+    def size(self) -> int:
+        """Symbols of a window that begins anew, the one that the next step takes among them."""
+        return 0 if self.limit is None else self.limit // 2 + 1
+
+    def full(self, step: int) -> list[int]:
+        """The rows whose window is full before `step`; each step is asked for once, in order."""
+        rows = self.due.pop(step, [])
+        if rows and self.limit:
+            self.due.setdefault(step + self.limit - self.limit // 2, []).extend(rows)
+        return rows
+
+    def until(self, step: int, last: int) -> int:
+        """How many steps from `step` to `last` can be made before a window is full."""
+        return min(last, *self.due) - step if self.due else last - step

@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -80,8 +80,8 @@ class RunFolder:
         }
         return self._replace(writers)[MODEL]["sha256"]
 
-    def verify(self) -> dict[str, str]:
-        """The sha256 of each published file, after all but the card were read and compared.
+    def verify(self, but: Collection[str] = ()) -> dict[str, str]:
+        """The sha256 of each published file, after all but the card and those named in `but` were read and compared.
 
         Raises: RunError naming a file that is truncated, altered, missing or not listed, and what to do.
         """
@@ -89,12 +89,12 @@ class RunFolder:
             self._settle()
             before = self._manifest_bytes()
             try:
-                return self._compare()
+                return self._compare(but)
             except RunError:
                 if not (self.path / STAGED).exists() and self._manifest_bytes() == before:
                     raise
             time.sleep(RETRY_SECONDS)
-        return self._compare()  # the failures before this came from publications that went on meanwhile
+        return self._compare(but)  # the failures before this came from publications that went on meanwhile
 
     def model_sha256(self) -> str:
         """The hash of the weights that the manifest names, without reading them."""
@@ -180,13 +180,13 @@ class RunFolder:
             raise RunError(f"{path}: does not list the sha256 and size of {', '.join(PUBLISHED)}: copy the run again")
         return {name: entries[name] for name in PUBLISHED}
 
-    def _compare(self) -> dict[str, str]:
+    def _compare(self, but: Collection[str]) -> dict[str, str]:
         entries = self._manifest()
         cure = f"copy the run again, or resume its training from {self.checkpoints}"
         for name, entry in entries.items():
             path = self.path / name
-            if name == CARD:
-                continue  # people write in it: licence, remarks
+            if name == CARD or name in but:
+                continue  # people write in the card: licence, remarks
             if path.is_symlink() or not path.is_file():
                 state = "a link or special file" if path.is_symlink() or path.exists() else "missing"
                 raise RunError(f"{path}: {state}, but {MANIFEST} lists it: {cure}")

@@ -62,6 +62,7 @@ class Sample:
         words += [f"--{key.replace('_', '-')}={value}" for key, value in self.settings.items() if _is_set(value)]
         words += [f"--{key.replace('_', '-')}" for key, value in self.settings.items() if value is True]
         words += [f"--no-{key.replace('_', '-')}" for key, value in self.settings.items() if value is False]
+        words.append(f"--engine={self.engine}")
         return " ".join(_quote(word) for word in [*words, f"--seed={self.seed}", f"--stream={self.stream}"])
 
 
@@ -75,6 +76,22 @@ class Rating:
     sample: str
     decision: Decision
     rate: int | None = None
+    time: str = field(default_factory=now)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a precision of the step engine was found to cost on the validation part, in nats per symbol.
+
+    `nats`: the loss in that precision, `cost`: above the loss in float32, over so many `predictions`.
+    """
+
+    model_sha256: str
+    precision: str
+    nats: float
+    cost: float
+    predictions: int
+    protocol: str
     time: str = field(default_factory=now)
 
 
