@@ -1,6 +1,5 @@
-// Products of int8 weights and activations of about 14 bits, exact in int32: every set gives the same whole numbers.
-// With VNNI an activation is shifted to be positive and cut into two parts of 7 bits, eight bytes for four inputs;
-// elsewhere it is an int16.
+// Products of int8 weights and activations of 8 bits, exact in int32: every set gives the same whole numbers.
+// Four activations are one 32-bit word: signed bytes, or with VNNI bytes that a shift by 128 has made positive.
 #pragma once
 
 #include "products.hpp"
@@ -15,36 +14,36 @@ UNROLLED_INLINE float largest_magnitude(const float* x, long n) {
     return largest(most);
 }
 
-float quantise(const float* x, long inputs, int32_t levels, uint8_t* out) {
+#if defined(__AVX512VNNI__)
+constexpr int32_t SHIFT = 128;
+#else
+constexpr int32_t SHIFT = 0;
+#endif
+
+float quantise(const float* x, long inputs, uint8_t* out) {
+    typedef uint8_t Bytes __attribute__((vector_size(LANES)));
     const float most = largest_magnitude(x, inputs);
-    const float inverse = most > 0 && most < 3e38f ? levels / most : 0;
+    if (!(most < 3e38f)) return __builtin_nanf("");  // which the scale carries on
+    const float inverse = most > 1e-36f ? unrolled::LEVELS / most : 0;
     for (long k = 0; k < inputs; k += LANES) {
         const long left = inputs - k;
         const Floats value = left >= LANES ? load(x + k) : load_rest(x + k, left);
-        // Not-a-number becomes some whole number here, and the scale carries it on.
-        const Ints rounded = __builtin_convertvector((value * inverse + ROUNDER) - ROUNDER, Ints);
-        const int lanes = left >= LANES ? LANES : static_cast<int>((left + 3) / 4 * 4);
-#if defined(__AVX512VNNI__)
-        const Ints shifted = rounded + (unrolled::LEVELS + 1);
-        const __m128i high = _mm512_cvtepi32_epi8((__m512i)(shifted >> 7)), low = _mm512_cvtepi32_epi8((__m512i)(shifted & 127));
-        const __m256i bytes = _mm256_set_m128i(_mm_unpackhi_epi32(high, low), _mm_unpacklo_epi32(high, low));
-        if (lanes == LANES) {
-            _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 2 * k), bytes);
-        } else {
-            memcpy(out + 2 * k, &bytes, lanes * 2);
-        }
-#else
-        int16_t numbers[LANES];
-        for (int lane = 0; lane < LANES; ++lane) numbers[lane] = static_cast<int16_t>(rounded[lane]);
-        memcpy(out + 2 * k, numbers, lanes * 2);
-#endif
+        const Ints rounded = __builtin_convertvector((value * inverse + ROUNDER) - ROUNDER, Ints) + SHIFT;
+        const Bytes bytes = __builtin_convertvector(rounded, Bytes);
+        memcpy(out + k, &bytes, left >= LANES ? LANES : (left + 3) / 4 * 4);
     }
-    return most < 3e38f ? most / levels : __builtin_nanf("");
+    return most / unrolled::LEVELS;
+}
+
+UNROLLED_INLINE int32_t four(const Quantised& x, long quad) {
+    int32_t found;
+    memcpy(&found, x.data + quad * 4, 4);
+    return found;
 }
 
 #if defined(__AVX512VNNI__)
 
-constexpr int INTEGER_ROWS = 3;
+constexpr int INTEGER_ROWS = 6;
 
 // In assembly, because compilers copy the sums of the intrinsic to and fro.
 UNROLLED_INLINE void add_products(__m512i& sums, __m512i activations, __m512i weights) {
@@ -53,29 +52,19 @@ UNROLLED_INLINE void add_products(__m512i& sums, __m512i activations, __m512i we
 
 template <int T, int R>
 UNROLLED_INLINE void sum_integers(const uint8_t* weights, long quads, const Quantised* x, Words (&out)[R][T * PER_TILE]) {
-    __m512i high[R][T] = {}, low[R][T] = {};
+    __m512i sums[R][T] = {};
     for (long quad = 0; quad < quads; ++quad) {
 #pragma GCC unroll 4
         for (int t = 0; t < T; ++t) {
             const __m512i weight = _mm512_loadu_si512(weights + (quad * T + t) * 64);
-#pragma GCC unroll 4
-            for (int r = 0; r < R; ++r) {
-                const int32_t* parts = reinterpret_cast<const int32_t*>(x[r].data + quad * 8);
-                add_products(high[r][t], _mm512_set1_epi32(parts[0]), weight);
-                add_products(low[r][t], _mm512_set1_epi32(parts[1]), weight);
-            }
+#pragma GCC unroll 6
+            for (int r = 0; r < R; ++r) add_products(sums[r][t], _mm512_set1_epi32(four(x[r], quad)), weight);
         }
     }
-#pragma GCC unroll 4
+#pragma GCC unroll 6
     for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
-        for (int t = 0; t < T; ++t)
-            out[r][t] = ((Words)high[r][t] << 7) + (Words)low[r][t];
-}
-
-// What the shift of the activations has added.
-UNROLLED_INLINE Words excess(const int32_t* sums) {
-    return *reinterpret_cast<const LooseWords*>(sums) * (uint32_t)(unrolled::LEVELS + 1);
+        for (int t = 0; t < T; ++t) out[r][t] = (Words)sums[r][t];
 }
 
 #elif defined(__AVX2__)
@@ -84,27 +73,20 @@ constexpr int INTEGER_ROWS = 1;
 
 template <int T, int R>
 UNROLLED_INLINE void sum_integers(const uint8_t* weights, long quads, const Quantised* x, Words (&out)[R][T * PER_TILE]) {
-    for (int t = 0; t < T; ++t) {
-        __m256i sums[4] = {};
-        for (long quad = 0; quad < quads; ++quad) {
-            int64_t four;
-            memcpy(&four, x[0].data + quad * 8, 8);
-            const __m256i activation = _mm256_set1_epi64x(four);
-            const __m128i* from = reinterpret_cast<const __m128i*>(weights + (quad * T + t) * 64);
-#pragma GCC unroll 4
-            for (int part = 0; part < 4; ++part) {  // 4 outputs of 4 inputs
-                const __m256i wide = _mm256_cvtepi8_epi16(_mm_loadu_si128(from + part));
-                sums[part] = _mm256_add_epi32(sums[part], _mm256_madd_epi16(wide, activation));
-            }
-        }
-        for (int v = 0; v < 2; ++v) {  // pairs of lanes are halves of one sum
-            const __m256i pairs = _mm256_hadd_epi32(sums[2 * v], sums[2 * v + 1]);
-            out[0][t * 2 + v] = (Words)_mm256_permute4x64_epi64(pairs, 0b11011000);
+    __m256i sums[T * 2] = {};
+    for (long quad = 0; quad < quads; ++quad) {
+        const __m256i activation = _mm256_set1_epi32(four(x[0], quad)), size = _mm256_abs_epi8(activation);
+#pragma GCC unroll 8
+        for (int v = 0; v < T * 2; ++v) {
+            const __m256i weight = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights + (quad * T * 2 + v) * 32));
+            // Magnitudes times weights with the activations' signs: pairs stay below 2^15.
+            const __m256i pairs = _mm256_maddubs_epi16(size, _mm256_sign_epi8(weight, activation));
+            sums[v] = _mm256_add_epi32(sums[v], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
         }
     }
+#pragma GCC unroll 8
+    for (int v = 0; v < T * 2; ++v) out[0][v] = (Words)sums[v];
 }
-
-UNROLLED_INLINE Words excess(const int32_t*) { return Words{}; }
 
 #else
 
@@ -115,17 +97,14 @@ UNROLLED_INLINE void sum_integers(const uint8_t* weights, long quads, const Quan
     for (int t = 0; t < T; ++t) {
         int32_t sums[TILE] = {};
         for (long quad = 0; quad < quads; ++quad) {
-            int16_t four[4];
-            memcpy(four, x[0].data + quad * 8, 8);
+            const int8_t* activation = reinterpret_cast<const int8_t*>(x[0].data + quad * 4);
             const int8_t* weight = reinterpret_cast<const int8_t*>(weights + (quad * T + t) * 64);
             for (int output = 0; output < TILE; ++output)
-                for (int k = 0; k < 4; ++k) sums[output] += weight[output * 4 + k] * four[k];
+                for (int k = 0; k < 4; ++k) sums[output] += weight[output * 4 + k] * activation[k];
         }
         memcpy(&out[0][t * PER_TILE], sums, sizeof sums);
     }
 }
-
-UNROLLED_INLINE Words excess(const int32_t*) { return Words{}; }
 
 #endif
 
@@ -136,18 +115,19 @@ void integer_rows(const uint8_t* weights, const Matrix& matrix, int rows, const 
     for (; row + R <= rows; row += R) {
         Words sums[R][T * PER_TILE];
         sum_integers<T, R>(weights, (matrix.inputs + 3) / 4, x + row, sums);
-#pragma GCC unroll 4
+#pragma GCC unroll 6
         for (int r = 0; r < R; ++r)
 #pragma GCC unroll 16
             for (int v = 0; v < T * PER_TILE; ++v) {
                 const long at = output + v * LANES;
-                const Ints exact = (Ints)(sums[r][v] - excess(matrix.sums + at));
-                const Floats whole = __builtin_convertvector(exact, Floats);
+                const Words shifted = *reinterpret_cast<const LooseWords*>(matrix.sums + at) * (uint32_t)SHIFT;
+                const Floats whole = __builtin_convertvector((Ints)(sums[r][v] - shifted), Floats);
                 target.finish(whole * (load(matrix.scales + at) * x[row + r].scale), y[row + r], at);
             }
     }
     if constexpr (R > 1)
-        if (row < rows) integer_rows<T, R - 1>(weights, matrix, rows - row, x + row, y + row, output, target);
+        if (row < rows)
+            integer_rows<T, R == 6 ? 4 : R / 2>(weights, matrix, rows - row, x + row, y + row, output, target);
 }
 
 void linear_int8(const Matrix& matrix, long first, long last, int rows, const Quantised* x, float* const* y, bool add) {

@@ -20,7 +20,6 @@ struct Matrix {
     const float* bias = nullptr;     // per output, or null
     const float* scales = nullptr;   // int8: per output, padded to tiles
     const int32_t* sums = nullptr;   // int8: of each output's weights, padded to tiles
-    int32_t levels = 0;              // int8: activations are rounded to whole numbers within [-levels, levels]
 
     long tiles() const { return (outputs + TILE - 1) / TILE; }
     long panels() const { return (tiles() + PANEL_TILES - 1) / PANEL_TILES; }
@@ -32,14 +31,15 @@ struct Matrix {
     }
 };
 
-// Activations of one row, rounded to whole numbers: 2 bytes for each input, in the order that the set's kernel reads.
+// Activations of one row, rounded to whole numbers within [-LEVELS, LEVELS] times `scale`: a byte for each input.
 struct Quantised {
     const uint8_t* data;
     float scale;
 };
 
-constexpr int32_t LEVELS = 8191;  // so that a shifted activation has 14 bits: two parts of 7
-constexpr long quantised_bytes(long inputs) { return (inputs + 3) / 4 * 8; }
+constexpr int32_t LEVELS = 127;
+constexpr long MOST_INPUTS = 0x7FFFFFFF / (LEVELS * LEVELS);  // whose products int32 holds
+constexpr long quantised_bytes(long inputs) { return (inputs + 3) / 4 * 4; }
 
 struct Heads {
     long window, slots, stride;  // capacity, slots in use, distance between features in the keys
@@ -51,7 +51,7 @@ struct Kernels {
     // Panels [first, last) of y = W x + bias (or y += ...) for `rows` rows.
     void (*linear)(const Matrix&, long first, long last, int rows, const float* const* x, float* const* y, bool add);
     void (*linear_int8)(const Matrix&, long first, long last, int rows, const Quantised* x, float* const* y, bool add);
-    float (*quantise)(const float* x, long inputs, int32_t levels, uint8_t* out);  // gives the scale
+    float (*quantise)(const float* x, long inputs, uint8_t* out);  // gives the scale
 
     void (*zero)(float* out, long n);
     void (*copy)(float* out, const float* x, long n);

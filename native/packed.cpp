@@ -187,6 +187,7 @@ void Packed::check_shapes(const Operation& one) const {
 
 Matrix Packed::pack(const Weight& weight, const Weight* bias) {
     const auto key = std::make_pair(weight.data, bias ? bias->data : nullptr);
+    require(precision != Precision::int8 || weight.shape[1] <= MOST_INPUTS, "a matrix has too many inputs for int8");
     Matrix matrix{weight.shape[0], weight.shape[1], precision};
     if (const auto found = matrices.find(key); found != matrices.end() && found->second.inputs == matrix.inputs &&
                                                found->second.outputs == matrix.outputs)
@@ -194,7 +195,6 @@ Matrix Packed::pack(const Weight& weight, const Weight* bias) {
     matrix.bias = bias ? bias->data : nullptr;
     const long tiles = matrix.tiles();
     Memory data = allocate(tiles * matrix.tile_bytes()), scales = allocate(tiles * TILE * 4), sums = allocate(tiles * TILE * 4);
-    matrix.levels = static_cast<int32_t>(std::clamp<long>(0x7FFFFFFFL / (127 * std::max(matrix.inputs, 1L)), 1, LEVELS));
     for (long tile = 0; tile < tiles; ++tile) {
         const long panel = tile / PANEL_TILES * PANEL_TILES;
         pack_tile(weight.data, matrix, tile, std::min<long>(PANEL_TILES, tiles - panel),
@@ -216,7 +216,7 @@ void Packed::pack_tile(const float* weight, const Matrix& matrix, long tile, lon
         const float* row = weight + (tile * TILE + o) * inputs;
         float most = 0;
         for (long k = 0; k < inputs; ++k) most = std::max(most, std::fabs(row[k]));
-        const float scale = most / 127, inverse = most > 1e-36f ? 127 / most : 0;  // which is finite
+        const float scale = most / LEVELS, inverse = most > 1e-36f ? LEVELS / most : 0;  // which is finite
         int32_t sum = 0;
         for (long k = 0; k < inputs; ++k) {
             if (precision == Precision::float32) {

@@ -217,7 +217,7 @@ void Session::linear(const Operation& operation, int id, int threads, const std:
         return packed->kernels->linear(matrix, first, last, count, scratch.from.data(), scratch.to.data(), add);
     for (int i = 0; i < count; ++i) {
         uint8_t* bytes = scratch.bytes.get() + i * quantised_bytes(matrix.inputs);
-        const float scale = packed->kernels->quantise(scratch.from[i], matrix.inputs, matrix.levels, bytes);
+        const float scale = packed->kernels->quantise(scratch.from[i], matrix.inputs, bytes);
         scratch.quantised[i] = {bytes, scale};
     }
     packed->kernels->linear_int8(matrix, first, last, count, scratch.quantised.data(), scratch.to.data(), add);
