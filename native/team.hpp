@@ -45,7 +45,8 @@ public:
         meet();
     }
 
-    // Waits for all threads: a microsecond of spinning where they run side by side, and way is given where they do not.
+    // Waits for all threads: about a microsecond of spinning where they run side by side, and they give way to others
+    // where they do not.
     void meet() {
         if (size == 1) return;
         const unsigned phase = phases.load(std::memory_order_relaxed);
@@ -55,7 +56,7 @@ public:
             return;
         }
         for (int spins = 0; phases.load(std::memory_order_acquire) == phase; ++spins) {
-            if (spins < 4000)
+            if (spins < 500)
                 pause();
             else
                 std::this_thread::yield();

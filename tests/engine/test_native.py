@@ -145,7 +145,7 @@ def test_draws_are_those_of_the_one_generator():
 def test_what_cannot_be_run_is_refused():
     session = started(backbones.GRU(3, 4), 2)
     packed = session.packed
-    with pytest.raises(UsageError, match="0 rows"):
+    with pytest.raises(UsageError, match="of 0 rows"):
         Session(packed, 0)
     with pytest.raises(UsageError, match="threads"):
         Session(packed, 1, 10_000)

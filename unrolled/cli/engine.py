@@ -145,4 +145,4 @@ def tell_cost(run: Any, precision: str) -> None:
 
     cost = known_cost(run, precision)
     if cost is not None:
-        say(f"{precision} costs {cost.cost:.4f} nats per symbol (measured)", sys.stderr)
+        say(f"{precision} costs {round(cost.cost, 4) + 0.0:.4f} nats per symbol (measured)", sys.stderr)

@@ -69,6 +69,6 @@ def main(arguments: Sequence[str]) -> int:
         f"engine       {found.engine}, {found.precision}",
     ]
     if found.cost is not None:
-        lines[-1] += f", which costs {found.cost:.4f} nats per symbol against float32"
+        lines[-1] += f", which costs {round(found.cost, 4) + 0.0:.4f} nats per symbol against float32"
     sys.stdout.write("\n".join(lines) + "\n")
     return 0

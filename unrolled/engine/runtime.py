@@ -127,8 +127,10 @@ class Session:
     """The states of `rows` rows, stepped by `threads` threads; what comes out does not depend on their number."""
 
     def __init__(self, packed: Packed, rows: int, threads: int = 1) -> None:
-        if rows < 1 or not 1 <= threads <= (os.cpu_count() or 1):
-            raise UsageError(f"{rows} rows, {threads} threads: 1 row or more, and 1 to {os.cpu_count()} threads")
+        if rows < 1:
+            raise UsageError(f"a session of {rows} rows: 1 or more are needed")
+        if not 1 <= threads <= (os.cpu_count() or 1):
+            raise UsageError(f"threads {threads}: this machine has 1 to {os.cpu_count()} to give")
         self.packed, self.rows = packed, rows
         self.handle = native().Session(packed.handle, rows, threads)
 
