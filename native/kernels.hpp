@@ -41,9 +41,15 @@ constexpr int32_t LEVELS = 127;
 constexpr long MOST_INPUTS = 0x7FFFFFFF / (LEVELS * LEVELS);  // whose products int32 holds
 constexpr long quantised_bytes(long inputs) { return (inputs + 3) / 4 * 4; }
 
+// Keys of one head stand in blocks of 16 slots, in which each feature has its 16 numbers; values slot by slot.
 struct Heads {
-    long window, slots, stride;  // capacity, slots in use, distance between features in the keys
-    long head_width;
+    long slots, head_width;  // slots that are in use
+
+    static long key_place(long slot, long feature, long head_width) {
+        return (slot / TILE * head_width + feature) * TILE + slot % TILE;
+    }
+    // Numbers that the keys, or the values, of one head take.
+    static long room(long window, long head_width) { return (window + TILE - 1) / TILE * TILE * head_width; }
 };
 
 struct Kernels {

@@ -110,15 +110,21 @@ void gru(float* hidden, const float* from_input, const float* from_hidden, long 
     });
 }
 
-// V vectors of slots from `slot` on: the query's products with their keys.
-template <int V>
-UNROLLED_INLINE void score(const float* query, const float* keys, float* scores, long slot, Heads heads, float scale) {
-    Floats sums[V] = {};
-    for (long d = 0; d < heads.head_width; ++d)
-#pragma GCC unroll 8
-        for (int v = 0; v < V; ++v) sums[v] += load(keys + d * heads.stride + slot + v * LANES) * query[d];
-#pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) store(scores + slot + v * LANES, sums[v] * scale);
+// The query's products with the keys of one block of slots; features are dealt out to 4 sums.
+UNROLLED_INLINE void score(const float* query, const float* block, float* scores, long head_width, float scale) {
+    Floats sums[4][PER_TILE] = {};
+    const auto take = [&](long d, int s) {
+#pragma GCC unroll 4
+        for (int v = 0; v < PER_TILE; ++v) sums[s][v] += load(block + d * TILE + v * LANES) * query[d];
+    };
+    long d = 0;
+    for (; d + 4 <= head_width; d += 4)
+#pragma GCC unroll 4
+        for (int s = 0; s < 4; ++s) take(d + s, s);
+    for (; d < head_width; ++d) take(d, 0);
+#pragma GCC unroll 4
+    for (int v = 0; v < PER_TILE; ++v)
+        store(scores + v * LANES, ((sums[0][v] + sums[1][v]) + (sums[2][v] + sums[3][v])) * scale);
 }
 
 // Features [d, d + V vectors) of the mixed values; slots are dealt out to 4 sums.
@@ -147,10 +153,9 @@ UNROLLED_INLINE void mix(float* out, const float* values, const float* weights, 
 
 void attend(float* out, const float* query, const float* keys, const float* values, float* scores, Heads heads) {
     const float scale = 1.0f / __builtin_sqrtf(static_cast<float>(heads.head_width));
-    const long rounded = (heads.slots + TILE - 1) / TILE * TILE;
     long slot = 0;
-    for (; slot + 4 * LANES <= rounded; slot += 4 * LANES) score<4>(query, keys, scores, slot, heads, scale);
-    for (; slot < rounded; slot += LANES) score<1>(query, keys, scores, slot, heads, scale);
+    for (; slot < heads.slots; slot += TILE)
+        score(query, keys + slot * heads.head_width, scores + slot, heads.head_width, scale);
 
     Floats most = all(scores[0]);
     for (slot = 0; slot + LANES <= heads.slots; slot += LANES) most = larger(load(scores + slot), most);

@@ -1,5 +1,9 @@
 #include "packed.hpp"
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -30,9 +34,14 @@ long round_up(long value, long multiple) { return (value + multiple - 1) / multi
 }  // namespace
 
 Memory allocate(long bytes) {
-    const long size = round_up(std::max(bytes, 1L), 64) + 64;  // so that a vector may be read past the end
-    auto* found = static_cast<uint8_t*>(std::aligned_alloc(64, size));
+    constexpr long HUGE = 1L << 21;  // pages of this size, where there are any, spare large arrays the look-up of small ones
+    const long alignment = bytes >= HUGE ? HUGE : 64;
+    const long size = round_up(std::max(bytes, 1L) + 64, alignment);  // a vector may be read past the end
+    auto* found = static_cast<uint8_t*>(std::aligned_alloc(alignment, size));
     if (!found) throw std::bad_alloc();
+#if defined(__linux__)
+    if (alignment == HUGE) madvise(found, size, MADV_HUGEPAGE);
+#endif
     std::memset(found, 0, size);
     return Memory(found);
 }
@@ -70,10 +79,10 @@ void Packed::add_buffer(Role role, std::vector<long> shape) {
         require(buffer.width < (1L << 31), "a buffer is too large");
     }
     buffer.floats = buffer.width;
-    if (role == Role::cache) {  // room for the newest symbol, and for the stride of keys
-        const long slots = key_stride(shape[1] + 1);
-        require(shape[2] == 0 || shape[0] < (1L << 31) / shape[2] / slots, "a buffer is too large");
-        buffer.floats = shape[0] * shape[2] * slots;
+    if (role == Role::cache) {  // with room for the newest symbol
+        const long head = Heads::room(shape[1] + 1, shape[2]);
+        require(head == 0 || shape[0] < (1L << 31) / head, "a buffer is too large");
+        buffer.floats = shape[0] * head;
     }
     if (role == Role::clock || role == Role::ring) buffer.counter = counters++;
     if (role == Role::clock) buffer.floats = 0;

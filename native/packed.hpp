@@ -57,12 +57,6 @@ using Memory = std::unique_ptr<uint8_t[], Free>;
 // Zeroed, and aligned for every instruction set.
 Memory allocate(long bytes);
 
-// A key cache holds, for each head, a row of slots for each feature; `stride` apart, which is no power of two.
-inline long key_stride(long window) {
-    const long rounded = (window + TILE - 1) / TILE * TILE;
-    return rounded % 256 == 0 ? rounded + TILE : rounded;
-}
-
 using EncodedOperand = std::tuple<long, long, long>;
 using EncodedOperation = std::tuple<int, std::vector<EncodedOperand>, std::vector<long>, std::vector<double>>;
 

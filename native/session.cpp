@@ -81,9 +81,9 @@ void Session::set_leaf(long row, long index, const float* values) {
     for (long head = 0; head < heads; ++head)
         for (long entry = std::max<int64_t>(0, kept - age); entry < kept; ++entry) {
             const float* from = values + (head * kept + entry) * width;
-            const long slot = (age - kept + entry) % (kept + 1), stride = key_stride(kept + 1);
-            float* part = to + head * width * stride;
-            for (long d = 0; d < width; ++d) part[keys ? d * stride + slot : slot * width + d] = from[d];
+            const long slot = (age - kept + entry) % (kept + 1);
+            float* part = to + head * Heads::room(kept + 1, width);
+            for (long d = 0; d < width; ++d) part[keys ? Heads::key_place(slot, d, width) : slot * width + d] = from[d];
         }
 }
 
@@ -111,9 +111,9 @@ void Session::get_leaf(long row, long index, float* values) const {
     for (long head = 0; head < heads; ++head)
         for (long entry = std::max<int64_t>(0, kept - age); entry < kept; ++entry) {
             float* to = values + (head * kept + entry) * width;
-            const long slot = (age - kept + entry) % (kept + 1), stride = key_stride(kept + 1);
-            const float* part = from + head * width * stride;
-            for (long d = 0; d < width; ++d) to[d] = part[keys ? d * stride + slot : slot * width + d];
+            const long slot = (age - kept + entry) % (kept + 1);
+            const float* part = from + head * Heads::room(kept + 1, width);
+            for (long d = 0; d < width; ++d) to[d] = part[keys ? Heads::key_place(slot, d, width) : slot * width + d];
         }
 }
 
@@ -305,8 +305,8 @@ void Session::attention(const Operation& operation, const Active& row, long key_
     const long key_heads = keys.shape[0], window = keys.shape[1] + 1, width = keys.shape[2], half = width / 2;
     const long heads = static_cast<long>(operation.numbers[0]), group = heads / key_heads;
     const int64_t age = row.counters[packed->buffers[operation.inputs[3].buffer].counter];
-    const long stride = key_stride(window), slot = age % window;
-    const Heads shape{window, static_cast<long>(std::min<int64_t>(age + 1, window)), stride, width};
+    const long slot = age % window, room = Heads::room(window, width);
+    const Heads shape{static_cast<long>(std::min<int64_t>(age + 1, window)), width};
     const double base = operation.numbers[2];
     const Turns* angle = base > 0 ? &turns(scratch, base, half, age) : nullptr;
     const auto turned = [&](const float* x, long d) {
@@ -316,9 +316,9 @@ void Session::attention(const Operation& operation, const Active& row, long key_
     };
     const float* queries = at(row, operation.inputs[0]) + key_head * group * width;
     const float* key = at(row, operation.inputs[0]) + (heads + key_head) * width;
-    float* key_part = row.memory + keys.offset + key_head * width * stride;
-    float* value_part = row.memory + values.offset + key_head * width * stride;
-    for (long d = 0; d < width; ++d) key_part[d * stride + slot] = turned(key, d);
+    float* key_part = row.memory + keys.offset + key_head * room;
+    float* value_part = row.memory + values.offset + key_head * room;
+    for (long d = 0; d < width; ++d) key_part[Heads::key_place(slot, d, width)] = turned(key, d);
     std::memcpy(value_part + slot * width, key + key_heads * width, width * sizeof(float));
     float *scores = reinterpret_cast<float*>(scratch.scores.get()), *query = reinterpret_cast<float*>(scratch.query.get());
     for (long head = 0; head < group; ++head) {
