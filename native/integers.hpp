@@ -6,12 +6,20 @@
 
 namespace {
 
+// Not-a-number counts as larger than all else, as its bits are.
 UNROLLED_INLINE float largest_magnitude(const float* x, long n) {
-    Floats most = {};
+    Ints most = {};
+    const auto take = [&](Floats next) {
+        const Ints bits = (Ints)magnitude(next);
+        most = bits > most ? bits : most;
+    };
     long i = 0;
-    for (; i + LANES <= n; i += LANES) most = larger(magnitude(load(x + i)), most);
-    if (i < n) most = larger(magnitude(load_rest(x + i, n - i)), most);
-    return largest(most);
+    for (; i + LANES <= n; i += LANES) take(load(x + i));
+    if (i < n) take(load_rest(x + i, n - i));
+    const int32_t found = across<int32_t>(most, [](int32_t a, int32_t b) { return a > b ? a : b; });
+    float value;
+    memcpy(&value, &found, sizeof value);
+    return value;
 }
 
 #if defined(__AVX512VNNI__)

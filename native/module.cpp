@@ -8,6 +8,7 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <mutex>
 #include <stdexcept>
 
 #include "session.hpp"
@@ -49,6 +50,7 @@ Owner pack(const std::vector<std::pair<int, std::vector<long>>>& buffers, std::v
 struct Holder {
     Owner owner;
     Session session;
+    std::mutex running;  // one call at a time: the interpreter's lock is not held while it runs
 
     Holder(const Owner& program, long rows, int threads) : owner(program), session(program.packed, rows, threads) {}
 
@@ -125,6 +127,8 @@ int run(Holder& holder, Array<const int64_t, 1> rows, Array<int64_t, 1> counts, 
                     control.data(), {rules[0], rules[1], rules[2], rules[3], rules[4], rules[5]}, seed, streams.data(),
                     positions.data(), forbidden.data(), seen.shape(1) ? seen.data() : nullptr, stop, scored,
                     symbols.data(), nats.data(), outputs.shape(1) ? outputs.data() : nullptr};
+    const std::unique_lock lock(holder.running, std::try_to_lock);
+    require(lock.owns_lock(), "the session is running in another thread");
     check_rows(holder, call.row, call.rows);
     check_symbols(call, packed.symbols);
     nb::gil_scoped_release release;

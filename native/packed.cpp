@@ -34,13 +34,13 @@ long round_up(long value, long multiple) { return (value + multiple - 1) / multi
 }  // namespace
 
 Memory allocate(long bytes) {
-    constexpr long HUGE = 1L << 21;  // pages of this size, where there are any, spare large arrays the look-up of small ones
-    const long alignment = bytes >= HUGE ? HUGE : 64;
+    constexpr long LARGE_PAGE = 1L << 21;  // pages of this size, where there are any, spare large arrays the look-up of small ones
+    const long alignment = bytes >= LARGE_PAGE ? LARGE_PAGE : 64;
     const long size = round_up(std::max(bytes, 1L) + 64, alignment);  // a vector may be read past the end
     auto* found = static_cast<uint8_t*>(std::aligned_alloc(alignment, size));
     if (!found) throw std::bad_alloc();
 #if defined(__linux__)
-    if (alignment == HUGE) madvise(found, size, MADV_HUGEPAGE);
+    if (alignment == LARGE_PAGE) madvise(found, size, MADV_HUGEPAGE);
 #endif
     std::memset(found, 0, size);
     return Memory(found);

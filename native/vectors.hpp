@@ -41,9 +41,9 @@ UNROLLED_INLINE Floats smaller(Floats x, Floats bound) { return choose(bound < x
 UNROLLED_INLINE Floats magnitude(Floats x) { return (Floats)((Ints)x & 0x7FFFFFFF); }
 
 // The lanes joined by `join`, half by half.
-template <typename Join>
-UNROLLED_INLINE float across(Floats x, Join join) {
-    float lanes[LANES];
+template <typename Lane, typename Vector, typename Join>
+UNROLLED_INLINE Lane across(Vector x, Join join) {
+    Lane lanes[LANES];
     __builtin_memcpy(lanes, &x, sizeof x);
 #pragma GCC unroll 4
     for (int half = LANES / 2; half > 0; half /= 2)
@@ -52,10 +52,10 @@ UNROLLED_INLINE float across(Floats x, Join join) {
     return lanes[0];
 }
 UNROLLED_INLINE float sum(Floats x) {
-    return across(x, [](float a, float b) { return a + b; });
+    return across<float>(x, [](float a, float b) { return a + b; });
 }
 UNROLLED_INLINE float largest(Floats x) {
-    return across(x, [](float a, float b) { return a > b ? a : b; });
+    return across<float>(x, [](float a, float b) { return a > b ? a : b; });
 }
 
 // A rest of fewer than LANES numbers, as a vector and back.
@@ -73,7 +73,7 @@ UNROLLED_INLINE void store_rest(float* to, Floats value, long n) {
 
 constexpr float ROUNDER = 12582912.0f;  // 1.5 * 2^23: adding and taking it away rounds to the nearest whole number
 
-// e^x with a relative error below 2e-7; 0 below -87.3, and the largest power of two within float32 above 88.
+// e^x with a relative error below 2e-7; about 1e-38 below -87.3, and the largest power of two within float32 above 88.
 UNROLLED_INLINE Floats exponential(Floats x) {
     x = smaller(larger(x, all(-87.3f)), all(88.0f));
     const Floats whole = (x * 1.44269504f + ROUNDER) - ROUNDER;

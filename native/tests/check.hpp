@@ -36,10 +36,14 @@ public:
         else if (found != wanted)
             share = std::fabs(found - wanted) / tolerance;
         if (share <= worst) return;
-        worst = share, bad_found = found, bad_wanted = wanted, bad_where = std::string(where) + " " + std::to_string(place);
+        worst = share, bad_found = found, bad_wanted = wanted;
+        bad_where = std::string(where) + " " + std::to_string(place);
     }
 
-    void same(double found, double wanted, const char* where = "", long place = 0) { near(found, wanted, 0, where, place); }
+    template <typename Found, typename Wanted>
+    void same(Found found, Wanted wanted, const char* where = "", long place = 0) {
+        near(static_cast<double>(found), static_cast<double>(wanted), 0, where, place);
+    }
 
     void holds(bool good, const char* where = "") { near(good, 1, 0, where); }
 

@@ -60,8 +60,10 @@ void test_unary(const Kernels& kernels, const Unary& unary) {
         (kernels.*unary.kernel)(out.data(), from, n);
         for (long i = 0; i < n; ++i) {
             const double wanted = unary.wanted(from[i]);
-            const double tolerance = unary.relative * std::fabs(wanted) + unary.absolute * std::max(1.0f, std::fabs(from[i]));
-            check.near(out[i], wanted, tolerance, "at thousandths", static_cast<long>(1000.0 * from[i]));
+            const double size = std::max(1.0f, std::fabs(from[i]));
+            const long place = static_cast<long>(1000.0 * std::fmin(from[i], 1e6));
+            const double tolerance = unary.relative * std::fabs(wanted) + unary.absolute * size;
+            check.near(out[i], wanted, tolerance, "at x 1000 =", place);
         }
         check.same(out[n], 7, "behind the end of", n);
     };
@@ -91,7 +93,7 @@ void test_copies(const Kernels& kernels) {
     Check check(label(kernels, "zero and copy"));
     Numbers numbers(2);
     for (long n = 0; n <= 40; ++n) {
-        std::vector<float> x = numbers.many(n), out(n + 1, 7.0f);
+        std::vector<float> x = numbers.many(n + 1), out(n + 1, 7.0f);
         kernels.copy(out.data(), x.data(), n);
         for (long i = 0; i < n; ++i) check.same(out[i], x[i]);
         kernels.zero(out.data(), n);
@@ -127,7 +129,8 @@ void test_norms(const Kernels& kernels) {
                 for (long i = 0; i < n; ++i) {
                     const double normal = (x[i] - mean) / std::sqrt(square + epsilon);
                     const double wanted = normal * (scales ? scales[i] : 1) + (shifts ? shifts[i] : 0);
-                    check.near(out[i], wanted, 3e-6 * std::max(1.0, std::fabs(wanted)), centred ? "centred" : "plain", n);
+                    const double tolerance = 3e-6 * std::max(1.0, std::fabs(wanted));
+                    check.near(out[i], wanted, tolerance, centred ? "centred" : "plain", n);
                 }
                 check.same(out[n], 7, "behind the end of", n);
             }
@@ -138,10 +141,9 @@ void test_norms(const Kernels& kernels) {
 template <typename Part>
 void in_parts(long width, int parts, Part part) {
     const long tiles = (width + 15) / 16;
-    for (int i = 0; i < parts; ++i) {
-        const long first = std::min(width, tiles * i / parts * 16), last = std::min(width, tiles * (i + 1) / parts * 16);
-        if (first < last) part(first, last);
-    }
+    const auto border = [&](int i) { return std::min(width, tiles * i / parts * 16); };
+    for (int i = 0; i < parts; ++i)
+        if (border(i) < border(i + 1)) part(border(i), border(i + 1));
 }
 
 void test_lstm(const Kernels& kernels) {

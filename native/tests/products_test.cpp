@@ -66,7 +66,7 @@ void apply(const Kernels& kernels, const Layer& layer, int rows, const Rows& x, 
     for (int row = 0; row < rows; ++row) {
         from.push_back(x[row].data()), to.push_back(y[row].data());
         if (matrix.precision != unrolled::Precision::int8) continue;
-        const float scale = kernels.quantise(x[row].data(), layer.inputs, matrix.levels, bytes[row].data());
+        const float scale = kernels.quantise(x[row].data(), layer.inputs, bytes[row].data());
         quantised.push_back({bytes[row].data(), scale});
     }
     for (int part = 0; part < parts; ++part) {
@@ -83,7 +83,7 @@ void compare(Check& check, const Layer& layer, const char* precision, const std:
              const std::vector<float>& before, const std::vector<float>& y, bool add) {
     float most = 0;
     for (float number : x) most = std::max(most, std::fabs(number));
-    const double half = precision == PRECISIONS[2] ? 0.501 * most / layer.matrix().levels : 0;
+    const double half = precision == PRECISIONS[2] ? 0.501 * most / unrolled::LEVELS : 0;
     for (long output = 0; output < layer.outputs; ++output) {
         const double bias = layer.bias.empty() ? 0 : layer.bias[output], kept = add ? before[output] : 0;
         double wanted = bias + kept, size = std::fabs(bias) + std::fabs(kept), rounding = 0;
@@ -96,7 +96,8 @@ void compare(Check& check, const Layer& layer, const char* precision, const std:
     check.same(y[layer.outputs], 7, "behind the end of", layer.outputs);
 }
 
-void test_layer(Check& check, const Kernels& kernels, const Layer& layer, const char* precision, bool add, Numbers& numbers) {
+void test_layer(Check& check, const Kernels& kernels, const Layer& layer, const char* precision, bool add,
+                Numbers& numbers) {
     Rows x, before;
     for (int row = 0; row < ROWS; ++row) {
         x.push_back(numbers.many(layer.inputs)), before.push_back(numbers.many(layer.outputs));
@@ -122,8 +123,8 @@ void test_linear(const Kernels& kernels, const char* precision) {
         for (long inputs : {1, 2, 3, 7, 34, 67}) {
             const long outputs = 16 * tiles - odd[(tiles + inputs) % 4];
             const bool biased = (tiles + inputs) % 3 > 0, add = inputs % 2 == tiles % 2;
-            const Layer layer(outputs, inputs, numbers.many(outputs * inputs), biased ? numbers.many(outputs) : Numbers(0).many(0),
-                              precision, kernels);
+            const std::vector<float> weight = numbers.many(outputs * inputs), bias = numbers.many(biased ? outputs : 0);
+            const Layer layer(outputs, inputs, weight, bias, precision, kernels);
             test_layer(check, kernels, layer, precision, add, numbers);
         }
 }
@@ -132,18 +133,19 @@ void test_linear(const Kernels& kernels, const char* precision) {
 void test_whole_numbers(const Kernels& kernels) {
     Check check(std::string(kernels.name) + " linear int8 is exact");
     Numbers numbers(11);
-    for (long inputs : {1, 2, 3, 4, 5, 16, 33, 129, 2067, 5000}) {
+    for (long inputs : {1L, 2L, 3L, 4L, 5L, 16L, 33L, 129L, 2067L, unrolled::MOST_INPUTS}) {
         const long outputs = inputs < 2000 ? 16 * (1 + inputs % 9) - inputs % 16 : 21;
         std::vector<float> weight(outputs * inputs);
         for (long i = 0; i < outputs * inputs; ++i)
             weight[i] = i % inputs == 0 || i < inputs ? 127.0f : static_cast<float>(numbers.whole(255) - 127);
         const Layer layer(outputs, inputs, weight, {}, PRECISIONS[2], kernels);
-        const long levels = layer.matrix().levels;
-        check.holds(levels * 127 * inputs <= 0x7FFFFFFFL && levels >= std::min(8191L, 16909320 / inputs), "levels");
+        const long levels = unrolled::LEVELS;
         for (int kind : {0, 1, 2}) {  // at random, all up, all down
             Rows x(1, std::vector<float>(inputs)), y(1, std::vector<float>(outputs + 1, 7.0f));
-            for (float& number : x[0])
-                number = static_cast<float>(kind == 1 ? levels : kind == 2 ? -levels : numbers.whole(2 * levels + 1) - levels);
+            for (float& number : x[0]) {
+                const long random = numbers.whole(2 * levels + 1) - levels;
+                number = static_cast<float>(kind == 0 ? random : kind == 1 ? levels : -levels);
+            }
             if (kind == 0) x[0][0] = static_cast<float>(-levels);
             apply(kernels, layer, 1, x, y, false, 1);
             for (long output = 0; output < outputs; ++output) {
@@ -164,9 +166,9 @@ void test_quantise(const Kernels& kernels) {
         const auto scale = [&](float number, float rest) {
             std::vector<float> x(inputs, rest);
             x[inputs * 2 / 3] = number;
-            return kernels.quantise(x.data(), inputs, 100, bytes.data());
+            return kernels.quantise(x.data(), inputs, bytes.data());
         };
-        check.near(scale(-3, 0.5f), 0.03, 1e-8, "of", inputs);
+        check.near(scale(-3, 0.5f), 3.0 / unrolled::LEVELS, 1e-8, "of", inputs);
         check.same(scale(0, 0), 0, "of nothing", inputs);
         check.same(scale(infinite, 1), none, "of infinity", inputs);
         check.same(scale(none, 1), none, "of not-a-number", inputs);
@@ -178,29 +180,33 @@ struct Span {
     float& operator[](long i) const { return data[i]; }
 };
 
-// What is not in use is not-a-number. Tolerance: 3e-6, where values lie within [-1, 1].
-void test_heads(Check& check, const Kernels& kernels, long width, long window, long slots, Numbers& numbers) {
-    const long stride = unrolled::key_stride(window);
-    auto memory = unrolled::allocate(2 * width * stride * 4), room = unrolled::allocate((window + 128) * 4);
-    const Span keys{reinterpret_cast<float*>(memory.get())}, values{keys.data + width * stride};
-    for (long i = 0; i < 2 * width * stride; ++i) keys[i] = std::numeric_limits<float>::quiet_NaN();
-    for (long slot = 0; slot < slots; ++slot)
-        for (long d = 0; d < width; ++d) keys[d * stride + slot] = numbers.one(2), values[slot * width + d] = numbers.one();
-    const std::vector<float> query = numbers.many(width, 2);
-    std::vector<float> out(width + 1, 7.0f);
-    kernels.attend(out.data(), query.data(), keys.data, values.data, reinterpret_cast<float*>(room.get()),
-                   {window, slots, stride, width});
+// What is not in use is not-a-number. Tolerance: 3e-6, where values lie within [-1, 1], and 2e-7 of `shift`, which moves
+// all scores.
+void test_heads(Check& check, const Kernels& kernels, long width, long window, long slots, float shift,
+                Numbers& numbers) {
+    using unrolled::Heads;
+    const long room = Heads::room(window, width);
+    const auto memory = unrolled::allocate(2 * room * 4), scratch = unrolled::allocate((window + 128) * 4);
+    const Span keys{reinterpret_cast<float*>(memory.get())}, values{keys.data + room};
+    for (long i = 0; i < 2 * room; ++i) keys[i] = std::numeric_limits<float>::quiet_NaN();
+    std::vector<float> query = numbers.many(width, 2), out(width + 1, 7.0f);
+    if (shift != 0) query[0] = 1;
     std::vector<double> scores(slots);
-    double most = -INFINITY, total = 0;
-    for (long slot = 0; slot < slots; ++slot) {
-        for (long d = 0; d < width; ++d) scores[slot] += double{query[d]} * keys[d * stride + slot] / std::sqrt(width);
-        most = std::max(most, scores[slot]);
-    }
+    for (long slot = 0; slot < slots; ++slot)
+        for (long d = 0; d < width; ++d) {
+            const float key = shift == 0 ? numbers.one(2) : d == 0 ? shift + numbers.one(9) : 0;
+            keys[Heads::key_place(slot, d, width)] = key, values[slot * width + d] = numbers.one();
+            scores[slot] += double{query[d]} * key / std::sqrt(width);
+        }
+    kernels.attend(out.data(), query.data(), keys.data, values.data, reinterpret_cast<float*>(scratch.get()),
+                   {slots, width});
+    const double most = *std::max_element(scores.begin(), scores.end());
+    double total = 0;
     for (double& score : scores) total += score = std::exp(score - most);
     for (long d = 0; d < width; ++d) {
         double wanted = 0;
         for (long slot = 0; slot < slots; ++slot) wanted += scores[slot] / total * values[slot * width + d];
-        check.near(out[d], wanted, 3e-6, "slots", slots);
+        check.near(out[d], wanted, 3e-6 + 2e-7 * std::fabs(shift), "slots", slots);
     }
     check.same(out[width], 7, "behind the end of", width);
 }
@@ -218,5 +224,7 @@ void test_attention(const Kernels& kernels) {
     Numbers numbers(12);
     for (long width : {1, 2, 3, 5, 7, 8, 13, 16, 24, 31, 32, 33, 40, 64, 80, 128})
         for (long window : {1, 5, 16, 70, 256})
-            for (long slots = 1; slots <= window; slots += 1 + slots / 9 * 3) test_heads(check, kernels, width, window, slots, numbers);
+            for (long slots = 1; slots <= window; slots += 1 + slots / 9 * 3)
+                for (float shift : {0.0f, 1000.0f, -1000.0f})
+                    test_heads(check, kernels, width, window, slots, shift, numbers);
 }

@@ -23,6 +23,9 @@ struct Draft {
     EncodedOperand output{0, 0, 0};
     long symbols = 0;
 
+    Draft() = default;
+    Draft(Draft&&) = default;  // and no copies, whose weights would be those of the original
+
     long buffer(Role role, std::vector<long> shape) {
         buffers.emplace_back(static_cast<int>(role), std::move(shape));
         return static_cast<long>(buffers.size()) - 1;

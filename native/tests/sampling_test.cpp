@@ -57,7 +57,8 @@ Scores naive(const std::vector<float>& logits, const Rules& rules, const std::ve
     Scores scores(logits.begin(), logits.end());
     for (size_t i = 0; i < scores.size(); ++i) {
         if (forbidden[i]) scores[i] = NEVER;
-        if (seen[i]) scores[i] = scores[i] > 0 ? scores[i] / rules.repetition_penalty : scores[i] * rules.repetition_penalty;
+        const double penalty = seen[i] ? rules.repetition_penalty : 1;
+        scores[i] = scores[i] > 0 ? scores[i] / penalty : scores[i] * penalty;
     }
     if (rules.temperature == 0) {
         const size_t best = order_by(scores)[0];
@@ -121,8 +122,9 @@ void test_distribution(Check& check, const Kernels& kernels, const Rules& rules,
         check.holds(fits(wanted, symbol, uniform), "symbol");
         if (symbol >= 0) check.near(nats, std::log(own[symbol]), 1e-12, "nats of", symbol);
     }
-    const auto [symbol, nats] = sampler.choose(kernels, logits.data(), rules, size / 2, 0.5, forbidden.data(), seen.data());
-    check.same(static_cast<double>(symbol), static_cast<double>(size / 2), "forced");
+    const auto [symbol, nats] =
+        sampler.choose(kernels, logits.data(), rules, size / 2, 0.5, forbidden.data(), seen.data());
+    check.same(symbol, size / 2, "forced");
     check.near(nats, std::log(own[symbol]), 1e-12, "nats of the forced");
 }
 
@@ -131,16 +133,17 @@ void test_damaged(const Kernels& kernels) {
     const float infinite = std::numeric_limits<float>::infinity(), none = std::numeric_limits<float>::quiet_NaN();
     const std::vector<uint8_t> free(40), nothing(40, 1);
     unrolled::Sampler sampler(40);
+    const auto symbol = [&](const std::vector<float>& logits, const Rules& rules, const auto& forbidden) {
+        return sampler.choose(kernels, logits.data(), rules, -1, 0.3, forbidden.data(), free.data()).symbol;
+    };
     for (const Setting& setting : SETTINGS)
         for (float bad : {infinite, none}) {
             std::vector<float> logits(40, 0.5f);
             logits[33] = bad;
-            check.same(static_cast<double>(
-                sampler.choose(kernels, logits.data(), setting.rules, -1, 0.3, free.data(), free.data()).symbol), -1, setting.name);
+            check.same(symbol(logits, setting.rules, free), -1, setting.name);
         }
-    const std::vector<float> logits(40, 0.5f), never(40, -infinite);
-    check.same(static_cast<double>(sampler.choose(kernels, logits.data(), {}, -1, 0.3, nothing.data(), nullptr).symbol), -1);
-    check.same(static_cast<double>(sampler.choose(kernels, never.data(), {}, -1, 0.3, free.data(), nullptr).symbol), -1);
+    check.same(symbol(std::vector<float>(40, 0.5f), {}, nothing), -1, "all forbidden");
+    check.same(symbol(std::vector<float>(40, -infinite), {}, free), -1, "all impossible");
 }
 
 // What is forbidden is far more probable than all else.
@@ -157,7 +160,7 @@ void test_overshadowed(const Kernels& kernels) {
                 rules.temperature = temperature;
                 const auto found =
                     sampler.choose(kernels, logits.data(), rules, -1, (i + 0.5) / 8, forbidden.data(), nullptr);
-                check.same(static_cast<double>(found.symbol), i < 4 ? i : i + 1, "height", static_cast<long>(height));
+                check.same(found.symbol, i < 4 ? i : i + 1, "height", static_cast<long>(height));
             }
         }
 }

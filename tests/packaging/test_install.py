@@ -28,6 +28,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
         "--no-index",
         "--no-deps",
         "--no-build-isolation",
+        f"--config-settings=build-dir={place / 'build'}",  # the checkout's own knows a compiler already
         "-w",
         place,
         ROOT,

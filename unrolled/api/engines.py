@@ -74,7 +74,9 @@ class Engines:
         return self.made[key]
 
     def make(self, name: EngineName, precision: Precision, threads: int) -> Engine:
-        """A new engine."""
+        """A new engine. A run that carries a step program can write, so its system is not asked."""
+        if not (self.run.folder.path / PROGRAM).exists() and torch_installed():
+            torch_half().require_writing(self.run)
         if name == "torch":
             if precision != "float32" or threads != 1:
                 what = f"precision {precision}" if precision != "float32" else f"threads {threads}"

@@ -274,7 +274,8 @@ class Session:
             self.group.by_first(lambda: load_weights(self.job.model, self.folder.model))
             score = self.score(self.validation.final)
             self.publish(score)
-            if self.group.is_first and (problem := keep_program(self.job.model, self.folder)):
+            writes = self.group.is_first and "generate" in self.job.system.commands
+            if writes and (problem := keep_program(self.job.model, self.folder)):
                 self.observe(Note(problem))
         nats = score.nats if score and math.isfinite(score.nats) else None
         self.write("state", state=state, nats=nats, protocol=self.validation.protocol)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from unrolled.api.engines import PROGRAM, Unfit
+from unrolled.api.runs import require
 from unrolled.core.errors import RunError
 from unrolled.core.protocol import Context
 from unrolled.engine import program_file
@@ -86,6 +87,11 @@ def lowered(model: Any, model_sha256: str) -> Program:
         raise Unfit(str(problem), f"no lowering for {problem.module}") from None
     except RunError as problem:  # a program that the kernels would refuse
         raise Unfit(str(problem), str(problem)) from None
+
+
+def require_writing(run: Any) -> None:
+    """Raises: UsageError if the system of a run generates nothing."""
+    require(run.system, "generate")
 
 
 def keep_program(model: torch.nn.Module, folder: RunFolder) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 
 from unrolled.core.errors import RunError, UsageError
 from unrolled.engine.operations import KINDS, Operation
-from unrolled.engine.program import Program
+from unrolled.engine.program import Program, refuse
 
 Precision = Literal["float32", "bfloat16", "int8"]
 ROLES = ("register", "kept", "control", "vector", "ring", "cache", "clock")
@@ -91,15 +91,22 @@ class Packed:
         self.program, self.precision = program.validated("the step program"), precision
         self.instructions = known[-1] if instructions == "auto" else instructions
         self.names = list(program.buffers)
-        weights = list(program.weights)
-        self.handle = module.Packed(
+        try:
+            self.handle = self.pack(module)
+        except (ValueError, MemoryError) as problem:
+            refuse("the step program", str(problem) or "too large for this machine's memory")
+
+    def pack(self, module: Any) -> Any:
+        """The program in the hands of the kernels. Raises: ValueError for one that they cannot hold."""
+        program, weights = self.program, list(self.program.weights)
+        return module.Packed(
             [(ROLES.index(buffer.role), buffer.shape) for buffer in program.buffers.values()],
             [np.ascontiguousarray(weight, np.float32) for weight in program.weights.values()],
             [self.encode(operation, weights) for operation in program.prologue],
             [self.encode(operation, weights) for operation in program.step],
             self.operand(program.output),
             program.symbols,
-            precision,
+            self.precision,
             self.instructions,
         )
 
