@@ -60,63 +60,6 @@ Session::Active Session::locate(long index, long slot) {
             counters.data() + slot * packed->counters, nullptr};
 }
 
-int64_t& Session::clock(long row, long buffer) {
-    return counters[row * packed->counters + packed->buffers[buffer].counter];
-}
-
-void Session::set_leaf(long row, long index, const float* values) {
-    const Buffer& buffer = packed->buffers[index];
-    float* to = reinterpret_cast<float*>(memory.get()) + row * packed->row_floats + buffer.offset;
-    if (buffer.role == Role::ring) counters[row * packed->counters + buffer.counter] = 0;
-    if (buffer.role != Role::cache) {
-        std::memcpy(to, values, buffer.width * sizeof(float));
-        return;
-    }
-    if (buffer.clock < 0) return;  // no operation reads it
-    const long heads = buffer.shape[0], kept = buffer.shape[1], width = buffer.shape[2];
-    const bool keys = std::any_of(packed->step.begin(), packed->step.end(), [&](const Operation& one) {
-        return one.kind == Kind::attention && one.inputs[1].buffer == index;
-    });
-    const int64_t age = clock(row, buffer.clock);
-    for (long head = 0; head < heads; ++head)
-        for (long entry = std::max<int64_t>(0, kept - age); entry < kept; ++entry) {
-            const float* from = values + (head * kept + entry) * width;
-            const long slot = (age - kept + entry) % (kept + 1);
-            float* part = to + head * Heads::room(kept + 1, width);
-            for (long d = 0; d < width; ++d) part[keys ? Heads::key_place(slot, d, width) : slot * width + d] = from[d];
-        }
-}
-
-void Session::get_leaf(long row, long index, float* values) const {
-    const Buffer& buffer = packed->buffers[index];
-    const float* from = reinterpret_cast<const float*>(memory.get()) + row * packed->row_floats + buffer.offset;
-    const int64_t* row_counters = counters.data() + row * packed->counters;
-    if (buffer.role == Role::ring) {
-        const long oldest = row_counters[buffer.counter] * buffer.shape[1];
-        std::memcpy(values, from + oldest, (buffer.width - oldest) * sizeof(float));
-        std::memcpy(values + buffer.width - oldest, from, oldest * sizeof(float));
-        return;
-    }
-    if (buffer.role != Role::cache) {
-        std::memcpy(values, from, buffer.width * sizeof(float));
-        return;
-    }
-    std::memset(values, 0, buffer.width * sizeof(float));
-    if (buffer.clock < 0) return;
-    const long heads = buffer.shape[0], kept = buffer.shape[1], width = buffer.shape[2];
-    const bool keys = std::any_of(packed->step.begin(), packed->step.end(), [&](const Operation& one) {
-        return one.kind == Kind::attention && one.inputs[1].buffer == index;
-    });
-    const int64_t age = row_counters[packed->buffers[buffer.clock].counter];
-    for (long head = 0; head < heads; ++head)
-        for (long entry = std::max<int64_t>(0, kept - age); entry < kept; ++entry) {
-            float* to = values + (head * kept + entry) * width;
-            const long slot = (age - kept + entry) % (kept + 1);
-            const float* part = from + head * Heads::room(kept + 1, width);
-            for (long d = 0; d < width; ++d) to[d] = part[keys ? Heads::key_place(slot, d, width) : slot * width + d];
-        }
-}
-
 void Session::begin(long row) {
     const std::vector<Active> one = {locate(0, row)};
     for (const Operation& operation : packed->prologue) execute(operation, 0, 1, one);

@@ -40,7 +40,7 @@ public:
     Session(std::shared_ptr<Packed> packed, long rows, int threads);
 
     void set_leaf(long row, long buffer, const float* values);
-    void get_leaf(long row, long buffer, float* values) const;
+    void get_leaf(long row, long buffer, float* values);
     int64_t& clock(long row, long buffer);
     // After the leaves of a row were set: what follows from them alone.
     void begin(long row);
