@@ -37,9 +37,11 @@ class Config:
 
 def complete(config: Config, budget: Budget) -> Config:
     """Wider for a longer budget, and more dropout the more often the text is read."""
-    hidden = config.hidden or nearest_multiple(320 * (budget.operations / 3.6e13) ** 0.4, 64, 64, 1024)
+    size = budget.operations / 3.6e13
+    hidden = config.hidden or nearest_multiple(320 * size**0.4, 64, 64, 1024)
     passes = budget.operations / (6 * 5 * hidden**2 * max(1, budget.symbols))
-    dropout = config.dropout if config.dropout is not None else round(min(0.5, 0.05 + 0.01 * passes), 2)
+    wanted = (0.05 + 0.01 * passes) * min(1.0, size)  # it slows learning, which a short budget does not pay back
+    dropout = config.dropout if config.dropout is not None else round(min(0.5, wanted), 2)
     return replace(config, hidden=hidden, dropout=dropout)
 
 
