@@ -2,12 +2,15 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from unrolled.cli.arguments import parse, positional
 from unrolled.cli.terminal import one_line, readable_size, say, table
-from unrolled.data.health import MOST_VALUES, Health, examine
+from unrolled.data.health import MOST_VALUES, Finding, examine
+from unrolled.data.sound_health import examine_sound
+from unrolled.data.sound_sources import is_sound
 
 WIDTH = 100
 SHOWN = 5
@@ -28,21 +31,23 @@ class Options:
 def main(arguments: list[str]) -> int:
     """The command; 1 where training would refuse the data."""
     (options,) = parse("doctor", __doc__, arguments, Options).values
-    health = examine(options.data, options.text_field)
+    sound = is_sound(options.data)
+    health = examine_sound(options.data) if sound else examine(options.data, options.text_field)
+    report = health.to_json()
     if options.json:
-        say(json.dumps(health.to_json()))
+        say(json.dumps(report))
     else:
-        describe(health.to_json())
-        list_findings(health)
-        say(verdict(health))
+        (describe_sound if sound else describe)(report)
+        list_findings(health.findings)
+        say(verdict(health.findings))
     return int(any(finding.level == "error" for finding in health.findings))
 
 
-def list_findings(health: Health) -> None:
+def list_findings(findings: Sequence[Finding]) -> None:
     """The first few findings of each kind."""
-    kinds = Counter((finding.level, finding.kind) for finding in health.findings)
+    kinds = Counter((finding.level, finding.kind) for finding in findings)
     for (level, kind), count in kinds.items():
-        for finding in [finding for finding in health.findings if finding[:2] == (level, kind)][:SHOWN]:
+        for finding in [finding for finding in findings if finding[:2] == (level, kind)][:SHOWN]:
             say(f"{level}: {kind}: {finding.message}".replace("\n", " "))
         if count > SHOWN:
             say(f"{level}: {kind}: and {count - SHOWN} more, all of them with --json")
@@ -71,6 +76,22 @@ def describe(report: dict[str, Any]) -> None:
             say(one_line(line, WIDTH))
 
 
+def describe_sound(report: dict[str, Any]) -> None:
+    """What the recordings are."""
+    if "sources" not in report:
+        return
+    columns = ("format", "rate", "channels", "seconds", "peak", "rms")
+    rows = [[source["path"][-50:], *(source[name] for name in columns)] for source in report["sources"]]
+    say(table(rows[:20], ["file", *columns]))
+    if len(rows) > 20:
+        say(f"... and {len(rows) - 20} more files")
+    tracks = f"{report['tracks']:,} tracks, {report['seconds'] / 60:,.1f} minutes"
+    say(f"{tracks}, {report['samples']:,} samples at {report['rate']:,} a second")
+    train, validation = (report[f"{part}_samples"] / report["rate"] for part in ("train", "validation"))
+    say(f"split {report['split']['rule']}: {train:,.1f} s train, {validation:,.1f} s validation")
+    say(one_line(f"fields: {', '.join(report['columns'])}", WIDTH))
+
+
 def split_line(report: dict[str, Any]) -> str:
     """How training divides the corpus."""
     unit = "records" if report["kind"] == "records" else "characters"
@@ -78,9 +99,9 @@ def split_line(report: dict[str, Any]) -> str:
     return f"split {report['split']['rule']}: {train:,} {unit} train, {validation:,} validation"
 
 
-def verdict(health: Health) -> str:
+def verdict(findings: Sequence[Finding]) -> str:
     """One line at the end."""
-    levels = [finding.level for finding in health.findings]
+    levels = [finding.level for finding in findings]
     if "error" in levels:
         return "Training would refuse this data: mend the errors first."
     return "Ready to train; the warnings are worth a look." if "warning" in levels else "Ready to train."

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from unrolled.data.fields import FieldTable
 PARTS: tuple[PartName, ...] = ("train", "validation")
 ARRAYS = ("symbols", "starts", "fields")
 NO_FIELDS = FieldTable()
+Unknown = dict[str, dict[str, int]]  # how often each character that the codec lacks was mapped, by part
 
 
 @runtime_checkable
@@ -50,7 +52,7 @@ class Part:
     """The symbols of one part.
 
     `symbols` is flat; record i is symbols[starts[i]:starts[i + 1]], begin and end included, with the ids `fields[i]`.
-    Plain text has neither begin nor end and one stretch, [0, n].
+    Tracks of sound are records without an end. Plain text has neither begin nor end and one stretch, [0, n].
     """
 
     symbols: np.ndarray
@@ -62,11 +64,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Encoded:
-    """Both parts of a corpus, and `unknown`: how often each character that the codec lacks was mapped, by part."""
+    """Both parts of a corpus, and what of it the codec lacks."""
 
     train: Part
     validation: Part
-    unknown: dict[str, dict[str, int]]
+    unknown: Unknown
 
 
 def default_cache() -> Path:
@@ -76,19 +78,28 @@ def default_cache() -> Path:
 
 def encode_corpus(corpus: Corpus, codec: Codec, fields: FieldTable = NO_FIELDS, cache: Path | None = None) -> Encoded:
     """The symbols of a corpus, from the cache if they are there and whole."""
-    what = json.dumps([1, corpus.fingerprint(), codec.to_json(), fields.to_json()], sort_keys=True)
-    folder = (cache or default_cache()) / "symbols" / hashlib.sha256(what.encode()).hexdigest()[:32]
-    found = load(folder, corpus.is_records)
+    what = [1, corpus.fingerprint(), codec.to_json(), fields.to_json()]
+    return kept(what, corpus.is_records, lambda folder: write_parts(folder, corpus, codec, fields), cache)
+
+
+def kept(what: list[Any], is_records: bool, write: Callable[[Path], Unknown], cache: Path | None) -> Encoded:
+    """The symbols from the cache under all that they depend on, put there by `write` if they are missing or not whole.
+
+    `write` is given a folder to put the arrays of both parts into.
+    """
+    key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
+    folder = (cache or default_cache()) / "symbols" / key
+    found = load(folder, is_records)
     if found:
         return found
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
-        write_folder(folder, lambda target: write_parts(target, corpus, codec, fields))
+        write_folder(folder, lambda target: write_facts(target, write(target)))
         failure = "cannot be read back"
     except OSError as error:  # or another process was faster and its folder is good
         failure = f"cannot be kept ({error.strerror or error})"
-    written = load(folder, corpus.is_records)
+    written = load(folder, is_records)
     if not written:
         raise RunError(
             f"{folder.parent}: the encoded corpus {failure}: make room, or set UNROLLED_CACHE to a folder to write to"
@@ -156,7 +167,13 @@ class ArrayFile:
             raise RuntimeError("numpy changed the size of the header")
 
 
-def write_parts(folder: Path, corpus: Corpus, codec: Codec, fields: FieldTable) -> None:
+def write_facts(folder: Path, unknown: Unknown) -> None:
+    """Put down the sizes by which a damaged folder is known."""
+    sizes = {file.name: file.stat().st_size for file in sorted(folder.glob("*.npy"))}
+    (folder / "facts.json").write_text(json.dumps({"sizes": sizes, "unknown": unknown}), encoding="utf-8")
+
+
+def write_parts(folder: Path, corpus: Corpus, codec: Codec, fields: FieldTable) -> Unknown:
     """Encode both parts, a block or a record at a time.
 
     Raises: DataError if the corpus is no longer what it was when it was opened.
@@ -166,9 +183,7 @@ def write_parts(folder: Path, corpus: Corpus, codec: Codec, fields: FieldTable) 
     written = {part: write_part(folder, part, corpus, codec, fields, dtype) for part in PARTS}
     if sum(characters for _, characters in written.values()) != corpus.scan.counts["characters"]:
         raise DataError(f"{corpus.sources[0].path}: changed while it was read: start again when it is complete")
-    sizes = {file.name: file.stat().st_size for file in sorted(folder.glob("*.npy"))}
-    facts = {"sizes": sizes, "unknown": {part: unknown for part, (unknown, _) in written.items()}}
-    (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+    return {part: unknown for part, (unknown, _) in written.items()}
 
 
 def write_part(

@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from unrolled.core.errors import DataError, RunError, UsageError
-from unrolled.data.corpus import Corpus
+from unrolled.data.corpus import PartName
 
 MOST_VALUES = 4096  # different values of a field that is not made of numbers
 MOST_NUMBERS = 32  # different numbers that are still values each
@@ -115,7 +115,21 @@ class FieldTable:
         return FieldTable(tuple(fields))
 
 
-def make_fields(corpus: Corpus) -> FieldTable:
+@runtime_checkable
+class Described(Protocol):
+    """Data with fields: documents of text or tracks of sound, each with a mapping `fields` and a `source`."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields chosen for conditioning."""
+        ...
+
+    def documents(self, part: PartName | None = None) -> Iterable[Any]:
+        """The documents of one part, or of all."""
+        ...
+
+
+def make_fields(corpus: Described) -> FieldTable:
     """The table of the corpus's chosen fields, with the values of its training part."""
     counts: dict[str, Counter[str]] = {name: Counter() for name in corpus.fields}
     for document in corpus.documents("train") if counts else ():
