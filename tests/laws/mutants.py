@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from unrolled.backbones import GRU, LSTM, Attention, Conditioned, Convolution, LearnedPositions, Window
+from unrolled.backbones import GRU, LSTM, Attention, Conditioned, Convolution, LearnedPositions, Tiers, Window
 from unrolled.backbones.attention import AttentionState
 from unrolled.backbones.combinators import ConditionedState
 from unrolled.core.protocol import Context
@@ -54,6 +54,32 @@ class OneClock(Attention):
     def parallel(self, x: Any, state: Any) -> Any:
         output, after = super().parallel(x, state._replace(clock=state.clock[:1].repeat(x.shape[0])))
         return output, after._replace(clock=state.clock + x.shape[1])
+
+
+class OnePhase(Tiers):
+    """Frames end where those of the first row do, for all rows."""
+
+    def parallel(self, x: Any, state: Any) -> Any:
+        output, after = super().parallel(x, state._replace(clock=state.clock[:1].repeat(x.shape[0])))
+        return output, after._replace(clock=state.clock + x.shape[1])
+
+
+class CutFrame(Tiers):
+    """What a frame has still to say is lost where a call ends within it."""
+
+    def parallel(self, x: Any, state: Any) -> Any:
+        output, after = super().parallel(x, state)
+        tiers = tuple(tier._replace(vectors=torch.zeros_like(tier.vectors)) for tier in after.tiers)
+        return output, after._replace(tiers=tiers)
+
+
+class PeekingFrame(Tiers):
+    """A tier reads the frame that has begun, not the one that is complete: a sample ahead of what is known."""
+
+    def in_phase(self, x: Any, state: Any, phase: int) -> Any:
+        ahead = torch.cat([x[:, 1:, :1], x[:, -1:, :1]], 1)
+        output, _ = super().in_phase(torch.cat([ahead, x[..., 1:]], -1), state, phase)
+        return output, super().in_phase(x, state, phase)[1]
 
 
 class FutureLeak(Convolution):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.laws import mutants, worlds
-from unrolled.backbones import GRU, LSTM, Attention, Conditioned, Convolution, LearnedPositions, Window
+from unrolled.backbones import GRU, LSTM, Attention, Conditioned, Convolution, LearnedPositions, Tiers, Window
 from unrolled.core.protocol import Backbone
 from unrolled.inspection import laws
 
@@ -51,6 +51,10 @@ def convolved(make: Any) -> Backbone[Any]:
     return make(4, 5, dilations=(1, 2), kernel=2)
 
 
+def tiered(make: Any) -> Backbone[Any]:
+    return make(4, 5, frames=(4, 2))
+
+
 def attending(make: Any) -> Backbone[Any]:
     return make(4, heads=2, window=4, rotary=100.0)
 
@@ -73,10 +77,13 @@ FAULTS: list[tuple[str, Any, type, type]] = [  # law, how to build, fault, the s
     ("L2", recurrent, mutants.LostLastSymbol, LSTM),
     ("L2", placed, mutants.WrongClock, LearnedPositions),
     ("L2", recurrent, mutants.WholeSequenceNorm, GRU),
+    ("L2", tiered, mutants.CutFrame, Tiers),
     ("L3", convolved, mutants.FutureLeak, Convolution),
+    ("L3", tiered, mutants.PeekingFrame, Tiers),
     ("L3", recurrent, mutants.WholeSequenceNorm, GRU),
     ("L4", recurrent, mutants.MixedRows, GRU),
     ("L4", attending, mutants.OneClock, Attention),
+    ("L4", tiered, mutants.OnePhase, Tiers),
     ("L4 advance", recurrent, mutants.LostLastSymbol, LSTM),
     ("L4 advance", attending, mutants.StaleCache, Attention),
     ("L5", recurrent, mutants.WritesIntoState, LSTM),

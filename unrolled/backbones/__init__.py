@@ -14,6 +14,7 @@ from unrolled.backbones.convolution import Convolution
 from unrolled.backbones.nested_lstm import NestedLSTM
 from unrolled.backbones.positions import LearnedPositions
 from unrolled.backbones.recurrent import GRU, LSTM, Elman
+from unrolled.backbones.tiers import Tiers
 from unrolled.backbones.transformer import gpt2, gpt2_block, llama, llama_block, transformer
 from unrolled.backbones.window import Window
 from unrolled.core.protocol import Backbone
@@ -26,6 +27,9 @@ ALL: dict[str, Callable[[], Backbone[Any]]] = {
     "lstm": lambda: LSTM(4, 5, layers=3, learned_start=True),
     "nested_lstm": lambda: NestedLSTM(4, 5, layers=2, depth=3),
     "convolution": lambda: Convolution(4, 6, dilations=(1, 2) * 2, kernel=3, gate_width=5, skip_width=7),
+    "wavenet": lambda: Convolution(4, 6, dilations=(1, 2, 4), gate_width=5, vector_width=3, control_width=1),
+    "tiers": lambda: Tiers(4, 5, frames=(4, 2), layers=2, skip=True),
+    "tiers_lstm": lambda: Tiers(4, 5, frames=(3,), cell="lstm", context=2, vector_width=3),
     "attention": lambda: Attention(4, heads=2, window=4, rotary=100.0),
     "learned_positions": lambda: LearnedPositions(4, limit=40),
     "gpt2": lambda: gpt2(4, layers=2, heads=2, window=5, limit=40),
@@ -51,6 +55,7 @@ __all__ = [
     "Residual",
     "Stack",
     "Stateless",
+    "Tiers",
     "Window",
     "gpt2",
     "gpt2_block",
