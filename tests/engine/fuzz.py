@@ -49,10 +49,9 @@ NUMBERS = np.array([np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-45, 0, -0.0], np.fl
 def seeds() -> list[tuple[str, Weights]]:
     """JSON and weights of small programs that have every kind of operation among them."""
     from tests.engine import zoo
-    from unrolled.backbones import ALL
     from unrolled.engine.lowering import lower, lower_backbone
 
-    programs = [lower_backbone(zoo.representable(make())) for make in ALL.values()]
+    programs = [lower_backbone(zoo.representable(make())) for make in zoo.LOWERED.values()]
     programs += [lower(zoo.system_model(name, (3, 2) if odd % 2 else ())) for odd, name in enumerate(zoo.SYSTEMS)]
     return [(json.dumps(program_file.to_json(program)), dict(program.weights)) for program in programs]
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from tests.laws import worlds
 from unrolled.backbones import (
+    ALL,
     GRU,
     LSTM,
     Attention,
@@ -33,6 +34,7 @@ from unrolled.models.sequence import SequenceModel
 from unrolled.systems import find_system
 
 WIDTH, LIMIT = 4, 40  # LIMIT is more than any age
+LOWERED = {name: make for name, make in ALL.items() if not name.startswith("tiers")}
 
 
 class Plan(NamedTuple):
@@ -113,15 +115,16 @@ SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
     "word-rnn": ("word-rnn", {"hidden": 8, "vocabulary": 40}),
     "word-rnn gru": ("word-rnn", {"hidden": 8, "vocabulary": 270, "symbols": "bpe", "cell": "gru", "layers": 2}),
     "gpt llama": ("gpt", {"layers": 2, "heads": 2, "width": 8, "context": 5}),
+    "wavenet": ("wavenet", {"levels": 64, "cycles": 2, "layers": 3, "width": 4, "gate": 5, "skip": 6}),
     "gpt gpt-2": ("gpt", {"layers": 2, "heads": 2, "width": 8, "context": 9, "family": "gpt-2"}),
 }
 
 
 def system_model(name: str, field_sizes: tuple[int, ...] = ()) -> SequenceModel:
-    """A text system of tiny size with weights in eighths, whose products float32 holds exactly, in float64."""
+    """A system of tiny size with weights in eighths, whose products float32 holds exactly, in float64."""
     system, settings = find_system(SYSTEMS[name][0]), SYSTEMS[name][1]
     config = system.complete(replace(system.Config(), **settings), Budget(1e9, 1000))
-    model = system.build(config, make_codec(*_kind(system.codec(config))), field_sizes)
+    model = system.build(config, _codec(system.codec(config)), field_sizes)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -129,9 +132,8 @@ def system_model(name: str, field_sizes: tuple[int, ...] = ()) -> SequenceModel:
     return model.double().eval()
 
 
-def _kind(found: tuple[str, int | None]) -> tuple[str, list[str], int | None]:
-    kind, vocabulary = found
-    return kind, [TEXT], vocabulary
+def _codec(found: Any) -> Any:
+    return make_codec(found[0], [TEXT], found[1]) if isinstance(found, tuple) else found
 
 
 def representable(backbone: Backbone[Any], seed: int = 0) -> Backbone[Any]:

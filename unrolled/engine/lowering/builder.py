@@ -78,7 +78,7 @@ class Builder:
         self.prologue: list[Operation] = []
         self.step: list[Operation] = []
         self.starts: dict[str, str] = {}
-        self.shifts: list[tuple[Any, str]] = []  # modules that read the context vector, and the state that it becomes
+        self.shifts: list[tuple[np.ndarray, str]] = []  # maps of the context vector, and the state that each gives
         self.made: dict[Value, Operand] = {}
 
     def lower(self, module: nn.Module, value: Value, path: str) -> Value:

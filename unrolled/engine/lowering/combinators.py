@@ -1,7 +1,7 @@
 """Lowering of backbones made of backbones."""
 
 from unrolled.backbones.combinators import Conditioned, Residual, Stack, Stateless
-from unrolled.engine.lowering.builder import Builder, Value
+from unrolled.engine.lowering.builder import Builder, Value, exact
 
 
 def stack(builder: Builder, module: Stack, value: Value, path: str) -> Value:
@@ -25,6 +25,6 @@ def stateless(builder: Builder, module: Stateless, value: Value, path: str) -> V
 def conditioned(builder: Builder, module: Conditioned, value: Value, path: str) -> Value:
     """The shift is the same in every step, so that a matrix after it costs nothing per step."""
     shift = builder.buffer(f"{path}.shift", "vector", module.input_width)
-    builder.shifts.append((module, shift.buffer))
+    builder.shifts.append((exact(module.projection.weight) * module.scale, shift.buffer))
     fixed = shift if value.fixed is None else builder.kept("add", shift.width, value.fixed, shift)
     return builder.lower(module.inner, Value(value.table, fixed, value.operand), f"{path}.inner")

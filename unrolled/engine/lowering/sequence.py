@@ -55,8 +55,8 @@ def field_tables(builder: Builder, fields: FieldEmbedding) -> tuple[tuple[str, .
     """The tables of what each field adds to the inputs, and the state to which it is added."""
     if type(fields) is not FieldEmbedding or len(builder.shifts) != 1:
         raise NotLowered(f"{type(fields).__name__} before {len(builder.shifts)} conditioned parts")
-    (module, shift), *_ = builder.shifts
-    matrix, names = exact(module.projection.weight) * module.scale, []
+    (matrix, shift), *_ = builder.shifts
+    names = []
     tables: Any = fields.tables
     for number, table in enumerate(tables):
         names.append(f"fields.{number}")
