@@ -12,7 +12,8 @@ from torch import nn
 
 from bench.common import hardware, shared_text
 from bench.peers import BareGPT, BareRecurrent
-from unrolled.api.job import Job, Options, new_job
+from unrolled.api.job import Job, new_job
+from unrolled.api.options import TextOptions
 from unrolled.api.pace import machine_rate
 from unrolled.core import state as states
 from unrolled.training import progress as progresses
@@ -50,7 +51,7 @@ def measure(command: Command) -> Iterator[dict[str, Any]]:
     for shape, (settings, peer) in SHAPES.items():
         known = {"system": settings["system"]}
         rest = {name: value for name, value in settings.items() if name != "system"}
-        job = new_job([data], Options(**known), rest | {"optimiser": "adamw", "steps": 10**6}, 1e12)
+        job = new_job([data], TextOptions(**known), rest | {"optimiser": "adamw", "steps": 10**6}, 1e12)
         loops = {"ours": our_loop(job), "bare": bare_loop(job, peer(job.codec.size)), "updates": update_loop(job)}
         for loop in loops.values():
             turn(loop, 3)

@@ -11,6 +11,7 @@ import unrolled as package
 from tests.end_to_end.conftest import SMALL
 from unrolled.api import session as sessions
 from unrolled.api.cards import repeat_command
+from unrolled.api.text_run import TextRun
 from unrolled.core.errors import RunError, UsageError
 from unrolled.store.folders import RunFolder
 
@@ -122,7 +123,7 @@ def test_files_of_others_outlive_a_training_that_ends_early(unrolled, book, tmp_
 
 
 def test_ctrl_c_keeps_what_was_drawn(unrolled, runs, monkeypatch):
-    whole = package.Run.stream
+    whole = TextRun.stream
 
     def cut(self, *words, **named):
         for number, piece in enumerate(whole(self, *words, **named)):
@@ -130,7 +131,7 @@ def test_ctrl_c_keeps_what_was_drawn(unrolled, runs, monkeypatch):
                 raise KeyboardInterrupt
             yield piece
 
-    monkeypatch.setattr(package.Run, "stream", cut)
+    monkeypatch.setattr(TextRun, "stream", cut)
     found = unrolled("generate", "plain", "--runs", runs, "--length", 100, "--seed", 77)
     monkeypatch.undo()
     assert found.code == 130 and "what was drawn is kept" in found.err

@@ -320,10 +320,10 @@ def test_generate_needs_neither_torch_nor_weights(unrolled, copy):
 WARM = """
 import sys, time
 import numpy, unrolled.cli.main, unrolled.cli.generate, unrolled.api.runs
-from unrolled.api.run import Request
+from unrolled.api.text_run import TextRequest
 began = time.perf_counter()
 run = unrolled.api.runs.writing_run("generate", "plain", sys.argv[1])
-next(run.stream(Request()))
+next(run.stream(TextRequest()))
 print(time.perf_counter() - began)
 """
 

@@ -1,6 +1,7 @@
 """Every Python block and every `unrolled` line of the README and CONTRIBUTING runs, in order, in one folder.
 
-The folder holds a small book.txt, poems.jsonl and more.jsonl. Trainings are cut short (`SHORT`); nothing else changes.
+The folder holds a small book.txt, poems.jsonl, more.jsonl and a folder of recordings. Trainings, and the sound that is
+made, are cut short (`SHORT`); nothing else changes.
 A block under `<!-- not run: REASON -->` is left out.
 """
 
@@ -13,12 +14,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.data.sounds import melody, write
 from unrolled.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = ("README.md", "CONTRIBUTING.md")
 BLOCK = re.compile(r"(?P<reason><!-- not run: .+? -->\n)?^```(?P<kind>python|console)\n(?P<text>.*?)^```$", re.M | re.S)
-SHORT = {"--minutes": ("--steps", "5"), "minutes=3": "steps=5"}
+SHORT = {"--minutes": ("--steps", "5"), "minutes=3": "steps=5", "--seconds": ("--seconds", "0.01")}
 LINES = (
     "The bustle in a house the morning after death is solemnest of industries enacted upon earth.",
     "Shall I compare thee to a summer's day? Thou art more lovely and more temperate.",
@@ -48,10 +50,11 @@ def commands(block: Block) -> list[list[str]]:
     for line in block.text.splitlines():
         if line.startswith("$ unrolled "):
             words = shlex.split(line, comments=True)[2:]
-            if "--minutes" in words:
-                place = words.index("--minutes")
-                words[place : place + 2] = SHORT["--minutes"]
-            elif words[0] == "train" and "--resume" not in words:
+            for budget in ("--minutes", "--seconds"):
+                if budget in words:
+                    place = words.index(budget)
+                    words[place : place + 2] = SHORT[budget]
+            if words[0] == "train" and "--steps" not in words and "--resume" not in words:
                 words += SHORT["--minutes"]
             found.append(words)
     return found
@@ -68,6 +71,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for place_, line in enumerate(LINES)
         ]
         (place / name).write_text("".join(json.dumps(record) + "\n" for record in records))
+    for number, name in enumerate(("one.wav", "two.wav")):
+        write(place / "recordings" / name, melody(number, 1.0))
     return place
 
 

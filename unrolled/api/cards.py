@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from unrolled.api.media import Medium, find_medium
 from unrolled.core.contracts import Budget
 from unrolled.data.encoded import Encoded
 from unrolled.store.configs import RunConfig, from_json, to_json
@@ -16,7 +17,7 @@ from unrolled.training.evaluation import Score
 from unrolled.training.recipe import Recipe
 
 
-def card(name: str, config: RunConfig, score: Score, encoded: Encoded, bits: float) -> str:
+def card(name: str, config: RunConfig, score: Score, encoded: Encoded, bits: float, medium: Medium) -> str:
     """What a stranger should know of a run: data, figures, how to use it, licence."""
     data, plan = config.data, config.training["plan"]
     sources = "\n".join(
@@ -32,12 +33,12 @@ A {config.system} model made by unrolled {config.unrolled}.
 
 {sources}
 
-{data["characters"]:,} characters; split {data["split"]["rule"]}, {data["split"]["train"]:g} of it for training
+{medium.words(data)}; split {data["split"]["rule"]}, {data["split"]["train"]:g} of it for training
 ({len(encoded.train.symbols):,} training symbols, {len(encoded.validation.symbols):,} for validation).
 
 ## Figures
 
-Validation loss: {loss_in_words(score, bits)}.
+Validation loss: {loss_in_words(score, bits, medium.unit)}.
 Updates planned: {plan["steps"]:,}.
 
 ## Sizes
@@ -59,12 +60,12 @@ Not stated: the licence of this model follows from that of its data. Write it he
 """
 
 
-def loss_in_words(score: Score, bits: float) -> str:
+def loss_in_words(score: Score, bits: float, unit: str) -> str:
     """A validation loss with all that it depends on."""
     if not math.isfinite(score.nats):
         return "not measured"
     return (
-        f"{score.nats:.4f} nats per symbol ({score.nats * bits:.4f} bits per character), standard error "
+        f"{score.nats:.4f} nats per symbol ({score.nats * bits:.4f} bits per {unit}), standard error "
         f"{score.stderr:.4f}, over {score.predictions:,} predictions of the validation part, protocol {score.protocol}"
     )
 
@@ -94,12 +95,9 @@ def repeat_command(config: RunConfig, paths: Sequence[str]) -> str:
     else:
         words += [f"--system={config.system}", f"--seed={config.seed}"]
         words += [f"--fields={name}" for name in options["fields"]]
-    if options["text_field"] != "text":
-        words.append(f"--text-field={options['text_field']}")
     if options["split"] != 0.9:
         words.append(f"--split={options['split']}")
-    if options["vocabulary_from"] != "train":
-        words.append(f"--vocabulary-from={options['vocabulary_from']}")
+    words += find_medium(system.medium).flags(options)
     words.append(f"--threads={config.training['plan']['threads']}")
     words += [] if parent else flags(system.Config, config.config)
     usual = to_json(system.recipe(from_json(system.Config, config.config, "config.json"), Budget(1.0, 1)))

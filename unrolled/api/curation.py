@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from unrolled.api.corpora import corpus_for
-from unrolled.api.run import Request, Run
+from unrolled.api.media.text import reopen_text
+from unrolled.api.text_run import TextRequest, TextRun
 from unrolled.core.errors import DataError, UsageError
-from unrolled.data.corpus import Document, SplitRule
+from unrolled.data.corpus import Document
 from unrolled.generation.curation import By, Candidate, best
 from unrolled.generation.novelty import Novelty, novelty
 from unrolled.store.folders import SAMPLES
@@ -15,7 +15,7 @@ from unrolled.store.journal import records
 from unrolled.store.records import Sample
 
 
-def candidates(run: Run, request: Request, count: int, note: Callable[[str], None]) -> list[Candidate]:
+def candidates(run: TextRun, request: TextRequest, count: int, note: Callable[[str], None]) -> list[Candidate]:
     """`count` samples of a request with their scores, written down in the run.
 
     `note` is told if the training text is not at hand; novelty is then None.
@@ -24,7 +24,7 @@ def candidates(run: Run, request: Request, count: int, note: Callable[[str], Non
 
 
 def best_candidates(
-    run: Run, request: Request, count: int, by: By, chosen: int, note: Callable[[str], None]
+    run: TextRun, request: TextRequest, count: int, by: By, chosen: int, note: Callable[[str], None]
 ) -> list[Candidate]:
     """The best `chosen` of `count` samples, best first; all are written down in the run, the chosen with their rank.
 
@@ -41,7 +41,9 @@ def best_candidates(
     return [named[found.index(candidate)] for candidate in ranked]
 
 
-def scored(run: Run, request: Request, count: int, note: Callable[[str], None]) -> tuple[list[Candidate], list[Sample]]:
+def scored(
+    run: TextRun, request: TextRequest, count: int, note: Callable[[str], None]
+) -> tuple[list[Candidate], list[Sample]]:
     """Candidates, known by their number so far, and the samples as they are to be written down."""
     texts = run.texts(request, count, note)
     news: list[Novelty | None] = [None] * count
@@ -58,7 +60,7 @@ def scored(run: Run, request: Request, count: int, note: Callable[[str], None]) 
     return found, samples
 
 
-def recorded(run: Run, found: list[Candidate], samples: list[Sample]) -> list[Candidate]:
+def recorded(run: TextRun, found: list[Candidate], samples: list[Sample]) -> list[Candidate]:
     """Candidates by the ids of their samples, after these were written down."""
     return [replace(candidate, sample=sample.id) for candidate, sample in zip(found, run.record(samples), strict=True)]
 
@@ -69,14 +71,13 @@ def described(new: Novelty) -> dict[str, Any]:
     return {"novelty": new.score, "n": new.n, "span": new.span, "place": place}
 
 
-def training_text(run: Run) -> Callable[[], Iterator[Document]]:
+def training_text(run: TextRun) -> Callable[[], Iterator[Document]]:
     """The text that a run was trained on, as its codec knows it.
 
     Raises: DataError if it has changed or is not where it was.
     """
     data, options = run.config.data, run.config.training["options"]
-    rule = SplitRule(options["split"])
-    corpus = corpus_for(run, data["paths"], options["text_field"], rule)
+    corpus = reopen_text(run, data["paths"], options, options["split"])
     if corpus.fingerprint() != data["fingerprint"]:
         raise DataError(f"the data of run {run.folder.name} has changed since it was trained: put the old files back")
 
@@ -87,7 +88,7 @@ def training_text(run: Run) -> Callable[[], Iterator[Document]]:
     return passages
 
 
-def next_stream(run: Run, seed: int) -> int:
+def next_stream(run: TextRun, seed: int) -> int:
     """The number after those of the samples that the run has made with `seed`."""
     made = (record for record in records(run.folder.path / SAMPLES) if record.get("seed") == seed)
     return max((record["stream"] + 1 for record in made if isinstance(record.get("stream"), int)), default=0)

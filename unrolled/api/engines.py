@@ -119,17 +119,19 @@ class Engines:
     def step_program(self) -> Program:
         """The step program of the run's weights: the saved one, or a new one, which is saved where that is possible.
 
+        That of a training that goes on is neither.
         Raises: Unfit for a model without a lowering, RunError where there is no program and no torch to make one.
         """
-        if self.program is None:
-            path = self.run.folder.path / PROGRAM
+        path, is_published = self.run.folder.path / PROGRAM, bool(self.run.model_sha256)
+        if self.program is None and is_published:
             self.program, problem = saved_program(path, self.run)
             if problem:
                 warn(f"{path}: {problem}: it is made anew")
         if self.program is None:
             self.program = self.lowered()
-            with suppress(OSError):
-                program_file.save(self.program, path)
+            if is_published:
+                with suppress(OSError):
+                    program_file.save(self.program, path)
         return self.program
 
     def lowered(self) -> Program:

@@ -5,22 +5,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 
-from unrolled.api.corpora import corpus_for
 from unrolled.api.costs import keep_cost
 from unrolled.api.engines import Engine, EngineName, Native
+from unrolled.api.media import find_medium
 from unrolled.api.run import Run
 from unrolled.api.runs import require
 from unrolled.codecs.text import TextCodec
 from unrolled.core.contracts import Batch
 from unrolled.core.errors import DataError, UsageError
-from unrolled.core.shapes import Float, Tensor
-from unrolled.data.corpus import SplitRule
-from unrolled.data.encoded import Part, encode_corpus
+from unrolled.core.shapes import Bool, Float, Int, Tensor
+from unrolled.data.encoded import Part
 from unrolled.data.evaluation import carried, evaluation_windows, random_windows
 from unrolled.engine.runtime import Precision, Session
 from unrolled.store.records import Cost
@@ -36,16 +35,18 @@ class Evaluation:
     """`nats` per symbol with standard error `stderr` over `predictions` symbols of `split`, read by `protocol`.
 
     `window` is in symbols. Bits per character and per byte leave out what is no text, such as the end symbol, and the
-    `unknown` symbols, of which nobody knows how many characters they stand for. `cost`: nats per symbol above those
-    that the same engine has in float32, None where `precision` is float32.
+    `unknown` symbols, of which nobody knows how many characters they stand for; sound has bits per sample instead, and
+    what does not fit is None. `cost`: nats per symbol above those that the same engine has in float32, None where
+    `precision` is float32.
     """
 
     nats: float
     stderr: float
     predictions: int
     perplexity: float
-    bits_per_character: float
-    bits_per_byte: float
+    bits_per_character: float | None
+    bits_per_byte: float | None
+    bits_per_sample: float | None
     protocol: str
     window: int
     state: str
@@ -83,15 +84,15 @@ def evaluate(
     part, unknown = evaluation_part(run, data, split)
     chosen = run.engines.choose("torch" if (engine, precision) == ("auto", "float32") else engine, precision)
     reading = partial(read, part, protocol, window, count, seed)
-    nats, stderr, predictions, text_nats, characters, size = score(run, losses(run, chosen, reading()))
+    found = score(run, losses(run, chosen, reading()))
     cost = None
     if precision != "float32":
-        cost = nats - score(run, losses(run, run.engines.choose("native", "float32"), reading()))[0]
+        cost = found.nats - score(run, losses(run, run.engines.choose("native", "float32"), reading())).nats
         if not data and split == "validation" and protocol != "random":
-            keep_cost(run, Cost(run.model_sha256, precision, nats, cost, predictions, protocol))
+            keep_cost(run, Cost(run.model_sha256, precision, found.nats, cost, found.predictions, protocol))
     return Evaluation(
-        nats, stderr, predictions, math.exp(min(nats, 700.0)),
-        text_nats / max(1, characters) / math.log(2), text_nats / max(1, size) / math.log(2),
+        found.nats, found.stderr, found.predictions, math.exp(min(found.nats, 700.0)),
+        found.bits_per_character, found.bits_per_byte, found.bits_per_sample,
         protocol, CARRIED_CHUNK if protocol == "carried" else window,
         "carried" if protocol == "carried" else "anew in each window", split,
         ", ".join(map(str, data)) or "the run's own", unknown, chosen.name, precision, cost,
@@ -112,11 +113,10 @@ def settled(run: Run, protocol: Protocol | None, window: int | None) -> tuple[Pr
 
 def evaluation_part(run: Run, data: Sequence[str | Path], split: Split) -> tuple[Part, int]:
     """The part to read, and how many unknown symbols it holds."""
-    options = run.config.training["options"]
+    medium, options = find_medium(run.system.medium), run.config.training["options"]
     paths = list(data) or run.config.data["paths"]
-    rule = SplitRule(1.0 if split == "all" else options["split"])
     try:
-        corpus = corpus_for(run, paths, options["text_field"], rule)
+        corpus = medium.reopen(run, paths, options, 1.0 if split == "all" else options["split"])
     except DataError as problem:
         if data:
             raise
@@ -125,7 +125,7 @@ def evaluation_part(run: Run, data: Sequence[str | Path], split: Split) -> tuple
         raise DataError(
             f"the data of run {run.folder.name} has changed since it was trained: name the data to score on"
         )
-    encoded = encode_corpus(corpus, run.codec, run.fields)
+    encoded = medium.encode(corpus, run.codec, run.fields)
     name = "validation" if split == "validation" else "train"
     part = encoded.validation if name == "validation" else encoded.train
     if len(part.symbols) < 2:
@@ -167,27 +167,52 @@ def forced_losses(engine: Native, batches: Iterator[Batch]) -> Iterator[tuple[Ba
         yield batch, -torch.from_numpy(found.log_probabilities)
 
 
+class Scored(NamedTuple):
+    """The first figures of an `Evaluation`, without its perplexity."""
+
+    nats: float
+    stderr: float
+    predictions: int
+    bits_per_character: float | None
+    bits_per_byte: float | None
+    bits_per_sample: float | None
+
+
 @torch.inference_mode()
-def score(run: Run, read: Iterator[tuple[Batch, Float[Tensor, "b t"]]]) -> tuple[float, float, int, float, int, int]:
-    """Mean nats, standard error and predictions; nats, characters and bytes of what is text."""
-    characters, sizes = (torch.as_tensor(lengths) for lengths in text_lengths(run.codec))
-    sums, counts, unknown = [], [], -1 if run.codec.unknown is None else run.codec.unknown
-    text_nats, text_characters, text_bytes = 0.0, 0, 0
+def score(run: Run, read: Iterator[tuple[Batch, Float[Tensor, "b t"]]]) -> Scored:
+    """What was read adds up to."""
+    sums, counts, text = [], [], TextBits(run.codec) if isinstance(run.codec, TextCodec) else None
     for batch, found in read:
-        mask, targets = batch.mask.cpu(), batch.targets.cpu()
+        mask = batch.mask.cpu()
         nats = torch.where(mask, found.cpu().double(), 0)
         for block in range(0, nats.shape[1], 64):  # blocks, so that one long row has a standard error too
             sums.append(nats[:, block : block + 64].sum(1))
             counts.append(mask[:, block : block + 64].sum(1))
-        is_text = mask & (sizes[targets] > 0) & (targets != unknown)
-        text_nats += float(nats[is_text].sum())
-        text_characters += int(characters[targets][is_text].sum())
-        text_bytes += int(sizes[targets][is_text].sum())
+        if text is not None:
+            text.add(nats, batch.targets.cpu(), mask)
     total = summarise(torch.cat(sums), torch.cat(counts), "", "")
-    return total.nats, total.stderr, total.predictions, text_nats, text_characters, text_bytes
+    if text is None:
+        return Scored(total.nats, total.stderr, total.predictions, None, None, total.nats / math.log(2))
+    per_character, per_byte = text.bits()
+    return Scored(total.nats, total.stderr, total.predictions, per_character, per_byte, None)
 
 
-def text_lengths(codec: TextCodec) -> tuple[np.ndarray, np.ndarray]:
-    """Characters and UTF-8 bytes that each symbol stands for; a character counts where its first byte is."""
-    first = [sum((byte & 0xC0) != 0x80 for byte in piece) for piece in codec.pieces]
-    return np.array(first, np.int64), codec.byte_lengths().astype(np.int64)
+class TextBits:
+    """Bits of what is text, counted per character and per UTF-8 byte; a character counts where its first byte is."""
+
+    def __init__(self, codec: TextCodec) -> None:
+        first = [sum((byte & 0xC0) != 0x80 for byte in piece) for piece in codec.pieces]
+        self.characters, self.sizes = torch.tensor(first), torch.as_tensor(codec.byte_lengths().astype(np.int64))
+        self.unknown = -1 if codec.unknown is None else codec.unknown
+        self.nats, self.counted, self.bytes = 0.0, 0, 0
+
+    def add(self, nats: Float[Tensor, "b t"], targets: Int[Tensor, "b t"], mask: Bool[Tensor, "b t"]) -> None:
+        """Count one batch."""
+        is_text = mask & (self.sizes[targets] > 0) & (targets != self.unknown)
+        self.nats += float(nats[is_text].sum())
+        self.counted += int(self.characters[targets][is_text].sum())
+        self.bytes += int(self.sizes[targets][is_text].sum())
+
+    def bits(self) -> tuple[float, float]:
+        """Bits per character and per byte."""
+        return self.nats / max(1, self.counted) / math.log(2), self.nats / max(1, self.bytes) / math.log(2)

@@ -15,9 +15,10 @@ class Started:
 
 @dataclass(frozen=True)
 class Progress:
-    """After an update: smoothed training loss in nats per symbol and bits per character, speed in symbols per second.
+    """After an update: smoothed training loss in nats per symbol and bits per unit, speed in symbols per second.
 
-    `fraction` of the budget lies in 0..1; `seconds_left` is None until it can be told.
+    The unit is what the medium counts: a character, a sample of sound. `fraction` of the budget lies in 0..1;
+    `seconds_left` is None until it can be told.
     """
 
     step: int
@@ -30,7 +31,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """After an evaluation: validation loss in nats per symbol and bits per character."""
+    """After an evaluation: validation loss in nats per symbol and bits per unit."""
 
     step: int
     nats: float
@@ -40,7 +41,7 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Sampled:
-    """A fresh text from the model."""
+    """A fresh text from the model, or the name of a file with fresh sound."""
 
     step: int
     text: str

@@ -1,24 +1,24 @@
 """Everything that one training needs, made from data and settings or from a run folder."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from unrolled import __version__
-from unrolled.api.corpora import corpus_for
+from unrolled.api.media import Medium, find_medium
+from unrolled.api.options import Options
 from unrolled.api.run import Run
 from unrolled.api.runs import require
 from unrolled.api.weights import best_device
-from unrolled.codecs import codec_from_json, make_codec
-from unrolled.codecs.text import TextCodec
+from unrolled.codecs import Codec, codec_from_json
 from unrolled.core.contracts import Budget, Sampler, System
 from unrolled.core.draws import derived_seed
 from unrolled.core.errors import DataError, RunError, UsageError
-from unrolled.data.corpus import Corpus, SplitRule, open_corpus
-from unrolled.data.encoded import Encoded, encode_corpus
+from unrolled.data.encoded import Encoded
 from unrolled.data.fields import FieldTable, make_fields
 from unrolled.models.sequence import SequenceModel
 from unrolled.store.configs import RunConfig, from_json, to_json
@@ -27,38 +27,6 @@ from unrolled.systems import find_system
 from unrolled.training.recipe import Recipe
 
 NOMINAL_OPERATIONS = 3.6e13  # about three minutes of two laptop cores: sizes follow from it if no minutes are given
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a training is told besides the settings of its system and recipe."""
-
-    system: str = "char-rnn"
-    """what to train: `unrolled systems` lists them"""
-    name: str | None = None
-    """name of the run (default: from the data and the system)"""
-    runs: Path = Path("runs")
-    """folder that holds the runs"""
-    minutes: float | None = None
-    """time budget, everything included (default: 3 where neither steps nor epochs are given)"""
-    epochs: float | None = None
-    """budget in readings of the training text"""
-    fields: tuple[str, ...] = ()
-    """field of the records to condition on, to be chosen when generating; may be repeated"""
-    text_field: str = "text"
-    """field of the records that holds the text"""
-    split: float = 0.9
-    """share of the corpus that trains; the rest validates"""
-    vocabulary_from: Literal["train", "all"] = "train"
-    """text that the alphabet is made from: train, or all (also the validation part, as nanoGPT does)"""
-    seed: int = 0
-    """number that every random choice follows from"""
-    revise: tuple[str, ...] = ()
-    """STEP:STEPS, after update STEP train for STEPS in all: repeats a run whose plan changed; may be repeated"""
-    threads: int | None = None
-    """threads of the processor (default: what is fastest when training begins)"""
-    checkpoint_seconds: float = 30.0
-    """seconds between checkpoints"""
 
 
 @dataclass
@@ -70,14 +38,19 @@ class Job:
     system: System
     settings: Any
     recipe: Recipe
-    corpus: Corpus
-    codec: TextCodec
+    corpus: Any
+    codec: Codec
     fields: FieldTable
     encoded: Encoded
     model: SequenceModel
     sampler: Sampler
     given: tuple[str, ...] = ()  # the data as it was named
     parent: dict[str, str] | None = None  # path and weights of the run that this one went on from
+
+    @cached_property
+    def medium(self) -> Medium:
+        """What the data is made of."""
+        return find_medium(self.system.medium)
 
     def config(self, command: Sequence[str], training: dict[str, Any]) -> RunConfig:
         """What config.json holds."""
@@ -123,12 +96,11 @@ def new_job(data: Sequence[str | Path], options: Options, settings: dict[str, An
     require(system, "train")
     own, recipe_settings = split_settings(system, settings)
     config = system.Config(**own)
-    corpus = open_corpus(data, fields=options.fields, text_field=options.text_field, split=SplitRule(options.split))
-    part = None if options.vocabulary_from == "all" else "train"
-    kind, vocabulary = system.codec(config)
-    codec = make_codec(kind, corpus.texts(part), vocabulary)
+    medium = find_medium(system.medium)
+    corpus = medium.open(data, options, config)
+    codec = medium.codec(system, config, corpus, options)
     table = make_fields(corpus)
-    encoded = encode_corpus(corpus, codec, table)
+    encoded = medium.encode(corpus, codec, table)
     budget = Budget(operations, len(encoded.train.symbols))
     config = system.complete(config, budget)
     recipe = replace(system.recipe(config, budget), **recipe_settings)
@@ -145,10 +117,11 @@ def continued_job(parent: Run, data: Sequence[str | Path], options: Options, set
         raise UsageError(
             f"run {parent.folder.name} is conditioned on {parent.fields.names or 'no fields'}: leave out --fields"
         )
-    corpus = corpus_for(parent, data, options.text_field, SplitRule(options.split))
+    medium = find_medium(system.medium)
+    corpus = medium.reopen(parent, data, asdict(options), options.split)
     options = replace(options, system=system.name, fields=corpus.fields)
     config = from_json(system.Config, parent.config.config, "config.json")
-    encoded = encode_corpus(corpus, parent.codec, parent.fields)
+    encoded = medium.encode(corpus, parent.codec, parent.fields)
     gentle = {"learning_rate": 0.3, "matrix_rate": 0.3}
     recipe = system.recipe(config, Budget(NOMINAL_OPERATIONS, len(encoded.train.symbols)))
     recipe = replace(recipe, **{name: getattr(recipe, name) * share for name, share in gentle.items()})
@@ -165,8 +138,9 @@ def resumed_job(folder: RunFolder, data: Sequence[str | Path] = ()) -> tuple[Job
     config = folder.config()
     source = str(folder.path / "config.json")
     system = find_system(config.system)
+    medium, settings = find_medium(system.medium), from_json(system.Config, config.config, source)
     try:
-        options = from_json(Options, config.training["options"], source)
+        options = from_json(medium.options, config.training["options"], source)
         recipe = from_json(Recipe, config.training["recipe"], source)
         paths, fingerprint = config.data["paths"], config.data["fingerprint"]
         table = FieldTable.from_json(config.data["fields"])
@@ -175,8 +149,7 @@ def resumed_job(folder: RunFolder, data: Sequence[str | Path] = ()) -> tuple[Job
             f"{source}: lacks {problem}, so the training cannot go on: restore the file from a copy"
         ) from None
     try:
-        rule = SplitRule(options.split)
-        corpus = open_corpus(data or paths, fields=options.fields, text_field=options.text_field, split=rule)
+        corpus = medium.open(data or paths, options, settings)
     except DataError as problem:
         raise DataError(
             f"the data of run {folder.name} cannot be read: {problem}; if it has moved, say where it lies now: "
@@ -187,8 +160,7 @@ def resumed_job(folder: RunFolder, data: Sequence[str | Path] = ()) -> tuple[Job
             f"the data of run {folder.name} has changed: train anew, or go on with `train DATA --from {folder.name}`"
         )
     codec = codec_from_json(folder.codec())
-    settings = from_json(system.Config, config.config, source)
-    encoded = encode_corpus(corpus, codec, table)
+    encoded = medium.encode(corpus, codec, table)
     job = assemble(options, system, settings, recipe, corpus, codec, table, encoded)
     job.folder, job.parent = folder, config.training.get("parent")
     job.given = resolved(data) or tuple(config.data.get("given") or paths)
@@ -201,7 +173,7 @@ def resolved(data: Sequence[str | Path]) -> tuple[str, ...]:
 
 
 def assemble(
-    options: Options, system: System, settings: Any, recipe: Recipe, corpus: Corpus, codec: TextCodec,
+    options: Options, system: System, settings: Any, recipe: Recipe, corpus: Any, codec: Codec,
     table: FieldTable, encoded: Encoded,
 ) -> Job:  # fmt: skip
     """Build the model, its weights drawn from the seed, and the sampler."""

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.api.engines import PROGRAM, torch_installed
-from unrolled.api.run import Run
+from unrolled.api.sound_run import SoundRun
+from unrolled.api.text_run import TextRun
 from unrolled.codecs import codec_from_json
+from unrolled.codecs.sound import SoundCodec
 from unrolled.core.errors import RunError, UsageError
 from unrolled.data.fields import FieldTable
 from unrolled.store.folders import MODEL, RunFolder, find_run, list_runs
@@ -31,7 +33,7 @@ def created(folder: RunFolder) -> str:
         return ""
 
 
-def chosen_run(command: str, run: str | Path | None, runs: str | Path) -> Run:
+def chosen_run(command: str, run: str | Path | None, runs: str | Path) -> Any:
     """The run called `run`, or the newest, for a command of the command line that needs its model.
 
     Raises: UsageError, before anything is loaded, if the command makes no sense for its system.
@@ -41,7 +43,7 @@ def chosen_run(command: str, run: str | Path | None, runs: str | Path) -> Run:
     return load(name, runs=runs)
 
 
-def writing_run(command: str, run: str | Path | None, runs: str | Path) -> Run:
+def writing_run(command: str, run: str | Path | None, runs: str | Path) -> Any:
     """The run called `run`, or the newest, for a command that only lets it write: weights are read if they must be.
 
     A run with a step program can write, so its system is not asked.
@@ -62,7 +64,7 @@ def require(system: Any, command: str) -> None:
         raise UsageError(f"system {system.name} has no command {command!r}: its commands are {known}")
 
 
-def load(run: str | Path, *, runs: str | Path = "runs", device: Any = None) -> Run:
+def load(run: str | Path, *, runs: str | Path = "runs", device: Any = None) -> Any:
     """The run called `run` in `runs`, or the run folder at that path, verified and ready.
 
     Without torch, only the weights are not read: such a run can write by its step program.
@@ -74,11 +76,12 @@ def load(run: str | Path, *, runs: str | Path = "runs", device: Any = None) -> R
     return found
 
 
-def opened(run: str | Path, *, runs: str | Path = "runs", device: Any = None) -> Run:
+def opened(run: str | Path, *, runs: str | Path = "runs", device: Any = None) -> Any:
     """As `load`, but the weights are not looked at until they are needed."""
     folder = find_run(run, Path(runs))
     hashes = folder.verify(but=(MODEL,))
     config = folder.config()
     codec = codec_from_json(folder.codec())
     fields = FieldTable.from_json(config.data.get("fields", {}))
-    return Run(folder, config, codec, fields, hashes[MODEL], Path(runs), device)
+    kind: Any = SoundRun if isinstance(codec, SoundCodec) else TextRun
+    return kind(folder, config, codec, fields, hashes[MODEL], Path(runs), device)

@@ -13,8 +13,7 @@ from unrolled.api.cards import card, next_commands, notes
 from unrolled.api.events import Evaluated, Event, Finished, Note, Progress, Sampled, Started
 from unrolled.api.job import Job
 from unrolled.api.pace import Pace, fastest_threads, revisions
-from unrolled.api.run import Request, Run
-from unrolled.api.validation import Validation, bits_per_character
+from unrolled.api.validation import Validation
 from unrolled.api.weights import keep_program, load_weights
 from unrolled.core.errors import RunError, TrainingError
 from unrolled.store.configs import RunConfig
@@ -30,7 +29,6 @@ from unrolled.training.loop import Update, train
 
 EVALUATIONS = 12  # in one run, unless the recipe says how often
 SHOW_SECONDS, WRITE_SECONDS = 0.2, 2.0  # between updates that are shown, and that are written down
-SAMPLE_LENGTH = 160
 FIRST_CHECKPOINT = 0.08  # of a time budget: then the speed is known better than from the first measurement
 
 
@@ -52,7 +50,7 @@ class Session:
         minutes = job.options.minutes
         self.pace = Pace(None if minutes is None else minutes * 60, began)
         self.validation = Validation(job.encoded.validation, job.recipe, job.model.position_limit)
-        self.bits = bits_per_character(job.encoded, job.corpus.facts()["characters"])
+        self.bits = job.medium.bits(job.encoded, job.corpus)
         self.command: tuple[str, ...] = ()
         self.loss: float | None = None
         self.update_seconds = 0.0
@@ -218,12 +216,11 @@ class Session:
             self.observe(Sampled(self.progress.step, self.specimen()))
 
     def specimen(self) -> str:
-        """A short sample of the model as it is."""
+        """What a person is shown of the model as it is."""
         job = self.job
-        run = Run(self.folder, self.config(), job.codec, job.fields)
+        run = job.medium.run(self.folder, self.config(), job.codec, job.fields)
         run.model = job.model.eval()
-        request = Request(length=SAMPLE_LENGTH, seed=job.options.seed, stream=self.progress.step)
-        return "".join(piece.text for piece in run.stream(request))
+        return run.specimen(job.options.seed, self.progress.step)
 
     def replan(self, seconds: float) -> None:
         """Change the number of updates if the time budget would be missed; `seconds` as measured so far."""
@@ -248,7 +245,7 @@ class Session:
             return
         content = pack_tensors(dict(self.job.model.state_dict()))
         config = self.config()
-        text = card(self.folder.name, config, score, self.job.encoded, self.bits)
+        text = card(self.folder.name, config, score, self.job.encoded, self.bits, self.job.medium)
         self.folder.publish(lambda path: path.write_bytes(content), config, self.job.codec.to_json(), text)
 
     def announce(self) -> None:

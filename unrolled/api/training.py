@@ -4,25 +4,28 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from unrolled.api.events import Event
-from unrolled.api.job import NOMINAL_OPERATIONS, Job, Options, continued_job, new_job, resolved, resumed_job
+from unrolled.api.job import NOMINAL_OPERATIONS, Job, continued_job, new_job, resolved, resumed_job
+from unrolled.api.media import find_medium
+from unrolled.api.options import Options
 from unrolled.api.pace import machine_rate
-from unrolled.api.run import Run
 from unrolled.api.runs import load
 from unrolled.api.session import Session
+from unrolled.core.contracts import System
 from unrolled.core.errors import RunError, UsageError
 from unrolled.store.folders import LOCK, STAGED, RunFolder, create_run, find_run
+from unrolled.systems import find_system
 from unrolled.training.distributed import Group, join_group, leave_group
 
 DEFAULT_MINUTES = 3.0
 OWN = {LOCK, STAGED, "checkpoints"}  # what lies in a run folder before the run can be used
-LISTS = ("fields", "revise")  # options of several values, of which one may be given as it is
+LISTS = ("fields", "revise", "validation")  # options of several values, of which one may be given as it is
 
 
 def ignore(event: Event) -> None:
@@ -38,18 +41,19 @@ def train(
     command: Sequence[str] = (),
     started: float | None = None,
     **settings: Any,
-) -> Run:
+) -> Any:
     """Train on `data`, and give the finished (or, after Ctrl-C, the interrupted) run.
 
-    `settings` are those of `Options`, of the system and of its recipe; `resume` goes on with an unfinished run (then
+    `settings` are those of the options, of the system and of its recipe; `resume` goes on with an unfinished run (then
     `data` is needed only where it has moved), `from_run` starts from a finished one. `started` is the
     `time.monotonic()` at which a time budget began.
     Raises: UnrolledError, whose message says what to mend.
     """
     began = time.monotonic() if started is None else started
     paths = [data] if isinstance(data, (str, Path)) else list(data)
-    known = {item.name for item in fields(Options)}
-    options = make_options({name: value for name, value in settings.items() if name in known})
+    kind = find_medium(trained_system(settings, from_run).medium).options
+    known = {item.name for item in fields(kind)}
+    options = make_options(kind, {name: value for name, value in settings.items() if name in known})
     rest = {name: value for name, value in settings.items() if name not in known}
     if resume is not None:
         refuse_settings(resume, from_run, settings)
@@ -69,14 +73,21 @@ def train(
     return begun(job, paths, command, observe, began, group)
 
 
-def make_options(settings: dict[str, Any]) -> Options:
+def trained_system(settings: Mapping[str, Any], from_run: str | Path | None) -> System:
+    """The system that is asked for: that of the run to go on from, if there is one."""
+    if from_run is None:
+        return find_system(settings.get("system", Options.system))
+    return find_system(find_run(from_run, Path(settings.get("runs", Options.runs))).config().system)
+
+
+def make_options(kind: type[Options], settings: dict[str, Any]) -> Options:
     """Options from values as Python users write them: a text for a path, or for the only one of several."""
     listed = {
         name: (value,) if isinstance(value := settings[name], str) else tuple(value)
         for name in LISTS
         if name in settings
     }
-    return Options(**{**settings, **listed, "runs": Path(settings.get("runs", Options.runs))})
+    return kind(**{**settings, **listed, "runs": Path(settings.get("runs", Options.runs))})
 
 
 def refuse_settings(resume: str | Path, from_run: str | Path | None, settings: dict[str, Any]) -> None:
@@ -110,7 +121,7 @@ def begun(
     observe: Callable[[Event], None],
     began: float,
     group: Group,
-) -> Run:
+) -> Any:
     """Create the run folder of a new job and train."""
     options = job.options
     path = group.by_first(lambda: str(create_run(options.runs, options.name, job.system.name, str(paths[0])).path))
@@ -130,7 +141,7 @@ def resumed(
     observe: Callable[[Event], None],
     began: float,
     group: Group,
-) -> Run:
+) -> Any:
     """Go on with a run from its newest good checkpoint; `data` is where its data lies now, if it has moved."""
     folder = find_run(name, options.runs)
     with sole(folder, group), interruptible() as interrupted:
@@ -163,7 +174,7 @@ def discarded_unless_published(folder: RunFolder, group: Group) -> Iterator[None
         raise
 
 
-def left(folder: RunFolder, options: Options, group: Group) -> Run:
+def left(folder: RunFolder, options: Options, group: Group) -> Any:
     """Part from the other processes, and load what was made."""
     leave_group(group)
     return load(folder.path, runs=options.runs)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from torch import nn
 
 from unrolled.core.contracts import Batch
-from unrolled.data.encoded import Encoded, Part
+from unrolled.data.encoded import Part
 from unrolled.data.evaluation import random_windows
 from unrolled.data.sampling import Streams
 from unrolled.training.evaluation import Score, evaluate_batches
@@ -73,13 +73,3 @@ class Validation:
         streams = Streams(self.part, rows, max(1, min(CHUNK, self.size // rows)), seed=0)
         steps = min(streams.steps_per_epoch, -(-predictions // (rows * streams.length)))
         return (streams.batch(step) for step in range(steps))
-
-
-def bits_per_character(encoded: Encoded, characters: int) -> float:
-    """What nats per symbol are multiplied by to give bits per character, in a corpus of so many characters.
-
-    The begin and the end of a record are symbols but no text.
-    """
-    parts = (encoded.train, encoded.validation)
-    symbols = sum(len(part.symbols) - 2 * (len(part.starts) - 1) * part.is_records for part in parts)
-    return symbols / max(1, characters) / math.log(2)

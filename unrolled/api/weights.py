@@ -8,6 +8,7 @@ import torch
 
 from unrolled.api.engines import PROGRAM, Unfit
 from unrolled.api.runs import require
+from unrolled.backbones.normed import folded
 from unrolled.core.errors import RunError
 from unrolled.core.protocol import Context
 from unrolled.engine import program_file
@@ -25,7 +26,7 @@ class Torch:
     name = "torch"
 
     def __init__(self, run: Any) -> None:
-        self.model = run.model
+        self.model: Any = folded(run.model)
         self.limit: int | None = self.model.position_limit
 
     def steps(self, prompts: Sequence[Sequence[int]], ids: Sequence[int], **settings: Any) -> Iterator[Step]:

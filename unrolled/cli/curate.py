@@ -73,14 +73,14 @@ def main(arguments: Sequence[str]) -> int:
     command, stepping, rules = parse("curate", DESCRIPTION, arguments, Command, Stepping, Rules).values
     count = checked(command)
     from unrolled.api.curation import best_candidates, candidates, next_stream
-    from unrolled.api.run import Request
     from unrolled.api.runs import writing_run
+    from unrolled.api.text_run import TextRequest
 
     run = writing_run("curate", command.run, command.runs)
     first = next_stream(run, command.seed) if command.stream is None else command.stream
-    request = Request(
-        command.prompt, command.length, command.seed, first, command.where, rules.validate(),
-        stepping.engine, stepping.precision, stepping.threads,
+    request = TextRequest(
+        prompt=command.prompt, length=command.length, seed=command.seed, stream=first, where=command.where,
+        rules=rules.validate(), engine=stepping.engine, precision=stepping.precision, threads=stepping.threads,
     )  # fmt: skip
     tell_cost(run, stepping.precision)
     code = 0

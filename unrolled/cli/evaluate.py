@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from unrolled.cli.arguments import parse, positional
 
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str]) -> int:
         f"predictions  {found.predictions:,}"
         + (f" ({found.unknown} unknown symbols, which bits leave out)" if found.unknown else ""),
         f"nats         {found.nats:.4f} ± {found.stderr:.4f} per symbol (standard error)",
-        f"bits         {found.bits_per_character:.4f} per character, {found.bits_per_byte:.4f} per byte",
+        f"bits         {bits_in_words(found)}",
         f"perplexity   {found.perplexity:.3f} per symbol",
         f"engine       {found.engine}, {found.precision}",
     ]
@@ -72,3 +72,10 @@ def main(arguments: Sequence[str]) -> int:
         lines[-1] += f", which costs {round(found.cost, 4) + 0.0:.4f} nats per symbol against float32"
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
+
+
+def bits_in_words(found: Any) -> str:
+    """The bits that fit what was read."""
+    if found.bits_per_sample is not None:
+        return f"{found.bits_per_sample:.4f} per sample"
+    return f"{found.bits_per_character:.4f} per character, {found.bits_per_byte:.4f} per byte"

@@ -10,13 +10,15 @@ from typing import Any
 
 from unrolled.cli.arguments import option, parse, positional
 from unrolled.cli.engine import Stepping, tell_cost
+from unrolled.cli.sounding import Sounding, make_sound, refuse_others
 from unrolled.cli.terminal import printable, say
 
 DESCRIPTION = """
-Let a run write; without a name, the newest run does.
+Let a run write, or make sound; without a name, the newest run does.
 
   unrolled generate poems-char-rnn-1 --prompt "O " --length 300 --temperature 0.8
   unrolled generate poems-char-rnn-1 --where author=Dickinson --samples 3
+  unrolled generate loops-wavenet-1 --seconds 10 --output loop.flac
 """
 
 
@@ -27,7 +29,7 @@ class Command:
     run: str | None = positional(default=None)
     """name or path of a run"""
     prompt: str = ""
-    """text to go on from"""
+    """text, or recording, to go on from"""
     length: int = option("-n", default=500)
     """most symbols to draw"""
     samples: int = 1
@@ -48,16 +50,27 @@ def main(arguments: Sequence[str]) -> int:
     """Generate and show."""
     from unrolled.generation.rules import Rules
 
-    command, stepping, rules = parse("generate", DESCRIPTION, arguments, Command, Stepping, Rules).values
-    from unrolled.api.run import Request
+    parsed = parse("generate", DESCRIPTION, arguments, Command, Stepping, Sounding, Rules)
+    command, stepping, sounding, rules = parsed.values
     from unrolled.api.runs import writing_run
+    from unrolled.api.sound_run import SoundRequest, SoundRun
+    from unrolled.api.text_run import TextRequest
 
     run = writing_run("generate", command.run, command.runs)
-    request = Request(
-        command.prompt, command.length, command.seed, command.stream, command.where, rules.validate(),
-        stepping.engine, stepping.precision, stepping.threads,
-    )  # fmt: skip
+    is_sound = isinstance(run, SoundRun)
+    refuse_others(run, parsed.given, is_sound)
+    asked: dict[str, Any] = {
+        "prompt": command.prompt, "seed": command.seed, "stream": command.stream, "where": command.where,
+        "rules": rules.validate(), "engine": stepping.engine, "precision": stepping.precision,
+        "threads": stepping.threads,
+    }  # fmt: skip
     code = 0
+    if is_sound:
+        request = SoundRequest(seconds=sounding.seconds, **asked)
+        code = make_sound(run, request, sounding, command.samples, command.json)
+        tell_cost(run, stepping.precision)
+        return code
+    request = TextRequest(length=command.length, **asked)
     if command.json or command.samples != 1:
         found = run.many(request, command.samples, note=lambda text: say(text, sys.stderr))
         for sample in found:

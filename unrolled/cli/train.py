@@ -11,9 +11,11 @@ from unrolled.cli.arguments import option, parse, peek, positional
 from unrolled.cli.progress import open_display
 
 DESCRIPTION = """
-Learn a model of text from files, folders or globs of .txt, .md, source code, .csv, .tsv or .jsonl, also .gz.
+Learn a model of text from files, folders or globs of .txt, .md, source code, .csv, .tsv or .jsonl, also .gz, or of
+sound from .wav, .flac, .ogg or .mp3.
 
   unrolled train book.txt
+  unrolled train recordings/ --system wavenet --minutes 20
   unrolled train poems.jsonl --fields author --minutes 10
   unrolled train --resume book-char-rnn-1
 """
@@ -42,12 +44,15 @@ def main(arguments: Sequence[str]) -> int:
     started = time.monotonic() - process_age()
     from unrolled.api import train
     from unrolled.api.events import Event, Finished
-    from unrolled.api.job import Options
+    from unrolled.api.media import find_medium
+    from unrolled.api.options import Options
     from unrolled.api.tensorboard import TensorBoard
-    from unrolled.systems import find_system
+    from unrolled.api.training import trained_system
 
-    system = find_system(peek(arguments, "--system", Options.system))
-    parsed = parse("train", DESCRIPTION, arguments, Command, Options, system.Config, recipe_of(system))
+    typed = {"system": peek(arguments, "--system", Options.system), "runs": peek(arguments, "--runs", "runs")}
+    system = trained_system(typed, peek(arguments, "--from", "") or None)
+    kinds = (Command, find_medium(system.medium).options, system.Config, recipe_of(system))
+    parsed = parse("train", DESCRIPTION, arguments, *kinds)
     command, options, config, recipe = parsed.values
     settings = {
         name: getattr(values, name)

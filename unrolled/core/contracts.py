@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from torch import nn
 
@@ -103,11 +103,12 @@ class System:
     summary: str
     Config: type
     commands: frozenset[str]
-    codec: Callable[[Any], tuple[str, int | None]]  # config -> kind of symbols, size of the vocabulary
+    codec: Callable[[Any], Any]  # config -> kind of symbols and size of the vocabulary; for sound the codec itself
     complete: Callable[[Any, Budget], Any]
     build: Callable[[Any, Any, tuple[int, ...]], Any]  # config, codec, sizes of the fields -> model
     recipe: Callable[[Any, Budget], Any]
     batches: Callable[[Any, Any, Any, int], Sampler]  # config, part, recipe, seed
+    medium: Literal["text", "sound"] = "text"
 
 
 class Checkpoint(NamedTuple):

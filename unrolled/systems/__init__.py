@@ -10,6 +10,8 @@ from unrolled.core.errors import RunError, UsageError
 SYSTEMS = {
     "char-rnn": "unrolled.systems.char_rnn",
     "gpt": "unrolled.systems.gpt",
+    "sample-rnn": "unrolled.systems.sample_rnn",
+    "wavenet": "unrolled.systems.wavenet",
     "window": "unrolled.systems.window",
     "word-rnn": "unrolled.systems.word_rnn",
 }

@@ -1,0 +1,40 @@
+"""What differs between text and sound when a model is trained and scored: one file for each medium."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from unrolled.api.options import Options
+from unrolled.api.run import Run
+from unrolled.data.encoded import Encoded
+
+MEDIA = {"text": "unrolled.api.media.text", "sound": "unrolled.api.media.sound"}
+
+
+@dataclass(frozen=True)
+class Medium:
+    """How data of one kind becomes symbols, and in which words it is spoken of.
+
+    `unit`: what bits are counted per. `open` takes paths, options and the config of the system, as a new training
+    reads them; `reopen` a run, paths, the options in the run and the share that trains. `bits`: what nats per symbol
+    are multiplied by to give bits per unit. `words`: what the data is, from its facts. `flags`: the command line of the
+    medium's own options.
+    """
+
+    name: str
+    unit: str
+    options: type[Options]
+    run: type[Run]
+    open: Callable[[Any, Any, Any], Any]
+    reopen: Callable[[Run, Any, dict[str, Any], float], Any]
+    codec: Callable[[Any, Any, Any, Any], Any]  # system, config, corpus, options
+    encode: Callable[[Any, Any, Any], Encoded]  # corpus, codec, fields
+    bits: Callable[[Encoded, Any], float]
+    words: Callable[[dict[str, Any]], str]
+    flags: Callable[[dict[str, Any]], list[str]]
+
+
+def find_medium(name: str) -> Medium:
+    """The medium of a system."""
+    return import_module(MEDIA[name]).MEDIUM

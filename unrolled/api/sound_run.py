@@ -1,0 +1,190 @@
+"""A run that makes sound. Free of torch until its weights are needed."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unrolled.api.engines import EngineName
+from unrolled.api.run import Request, Run, make_rules
+from unrolled.codecs.sound import SoundCodec
+from unrolled.core.errors import RunError, UsageError
+from unrolled.data.sound_files import opened
+from unrolled.engine.runtime import Precision
+from unrolled.generation.sound import Block, blocks
+from unrolled.generation.sound_writer import SoundWriter, Tags
+from unrolled.store.records import Sample
+
+SPECIMEN = 2.0  # seconds that are rendered while a model trains
+PATIENCE = 1.5  # seconds that this may take, after which a specimen ends earlier
+HEARD = 20.0  # seconds of a seed recording that are read before the model goes on from it, at most
+FOLDER = "sounds"  # in a run folder
+
+
+def ending(path: Path, rate: int) -> np.ndarray:
+    """The last seconds of a recording, as mono samples at `rate`.
+
+    Raises: DataError for a file that cannot be read.
+    """
+    heard, most = np.zeros(0, np.float32), int(HEARD * rate)
+    with opened(path) as reader:
+        for block in reader.mono(rate):
+            heard = np.concatenate([heard, block])[-most:]
+    return heard
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoundRequest(Request):
+    """`seconds` of sound that go on from the end of the recording `prompt`, or from silence."""
+
+    prompt: str = ""
+    seconds: float = 5.0
+
+
+@dataclass
+class SoundRun(Run):
+    """A run of a sound system."""
+
+    codec: SoundCodec
+
+    @property
+    def forbidden(self) -> tuple[int, ...]:
+        """The symbol that is no level and that generation does not leave out by itself."""
+        return (self.codec.end,)
+
+    @property
+    def stops(self) -> bool:
+        """Sound goes on for as long as it is asked to."""
+        return False
+
+    def start(self, prompt: str) -> list[int]:
+        """The symbols of the end of a recording; without one, a recording begins.
+
+        Raises: DataError for a file that cannot be read.
+        """
+        if not prompt:
+            return [self.codec.begin]
+        data = self.config.data
+        heard = (ending(Path(prompt), self.codec.rate) - np.float32(data["offset"])) * np.float32(data["gain"])
+        return [self.codec.begin, *self.codec.encode(heard).tolist()]
+
+    def generate(self, prompt: str | Path = "", **settings: Any) -> np.ndarray:
+        """One piece of sound, in float32 between -1 and 1; `settings` as for `samples`."""
+        return self.samples(prompt, 1, **settings)[0]
+
+    def samples(
+        self,
+        prompt: str | Path = "",
+        count: int = 1,
+        *,
+        seconds: float = 5.0,
+        seed: int = 0,
+        stream: int = 0,
+        where: dict[str, str] | None = None,
+        engine: EngineName = "auto",
+        precision: Precision = "float32",
+        threads: int = 1,
+        **rules: Any,
+    ) -> np.ndarray:
+        """`count` pieces of sound made in one batch, of shape count x samples; each is what it would be alone.
+
+        `prompt` is the path of a recording to go on from, which is not part of the result. Nothing is written down.
+        Raises: UsageError for a setting, DataError for a recording, that cannot be used.
+        """
+        request = SoundRequest(
+            prompt=str(prompt), seconds=seconds, seed=seed, stream=stream, where=where or {}, rules=make_rules(rules),
+            engine=engine, precision=precision, threads=threads,
+        )  # fmt: skip
+        made = [block.samples for block in self.blocks(request, count)]
+        return np.concatenate([np.zeros((count, 0), np.float32), *made], 1)
+
+    def blocks(self, request: SoundRequest, count: int, note: Callable[[str], None] | None = None) -> Iterator[Block]:
+        """Blocks of sound as they come, for `count` pieces side by side."""
+        if count < 1 or not request.seconds > 0:
+            raise UsageError(f"samples is {count} and seconds {request.seconds:g}: at least 1 of more than 0 seconds")
+        length = max(1, round(request.seconds * self.codec.rate))
+        steps = self.drawn(request, [self.start(request.prompt)] * count, length, note)
+        return blocks(steps, self.codec)
+
+    def specimen(self, seed: int, stream: int) -> str:
+        """The name of a file with a short piece of the model as it is."""
+        path, began = self.folder.path / FOLDER / f"update-{stream:07d}.wav", time.monotonic()
+        request = SoundRequest(seconds=SPECIMEN, seed=seed, stream=stream, engine="native")
+        try:
+            self.engine(request)
+        except RunError:  # there are no kernels here, or they cannot run the model
+            request = replace(request, engine="torch")
+        with closing(self.written(request, [path])) as blocks:
+            for _ in blocks:
+                if time.monotonic() - began > PATIENCE:
+                    break
+        return str(path)
+
+    def written(
+        self, request: SoundRequest, paths: Sequence[Path], note: Callable[[str], None] | None = None
+    ) -> Generator[Block, None, None]:
+        """Blocks of sound as they come, for one piece for each path, after they have been written there."""
+        with ExitStack() as stack:
+            for path in paths:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            tags = [Tags(f"{self.folder.name} {request.stream + number}") for number in range(len(paths))]
+            writers = [
+                stack.enter_context(SoundWriter(path, self.codec.rate, tag, replace=True))
+                for path, tag in zip(paths, tags, strict=True)
+            ]
+            for block in self.blocks(request, len(paths), note):
+                for writer, row in zip(writers, block.samples, strict=True):
+                    writer.write(row)
+                yield block
+
+    def render(
+        self,
+        request: SoundRequest,
+        paths: Sequence[Path],
+        hear: Callable[[np.ndarray], None] = lambda samples: None,
+        note: Callable[[str], None] | None = None,
+    ) -> list[Sample]:
+        """One piece of a request for each path, written there while it is made and then written down in the run.
+
+        `hear` is given the samples of the first piece as they come. After Ctrl-C, what was made until then is written
+        down before KeyboardInterrupt goes on.
+        """
+        count, nats = 0, np.zeros(len(paths))
+        try:
+            for block in self.written(request, paths, note):
+                hear(block.samples[0])
+                count, nats = count + block.samples.shape[1], nats + block.log_likelihood
+        finally:
+            if count:
+                made = replace(request, seconds=count / self.codec.rate)
+                found = enumerate(zip(paths, nats.tolist(), strict=True))
+                samples = [self.sample(made, number, path, sum_, count) for number, (path, sum_) in found]
+                samples = self.record(samples)
+        return samples
+
+    def sample(self, request: SoundRequest, number: int, path: Path, log_likelihood: float, symbols: int) -> Sample:
+        """The `number`-th piece of a request as it is written down; its text is the name of its file."""
+        return Sample(
+            model_sha256=self.model_sha256,
+            seed=request.seed,
+            stream=request.stream + number,
+            settings={"seconds": request.seconds, **asdict(request.rules), **request.told_precision},
+            engine=self.engine(request).name,
+            prompt=request.prompt,
+            text=str(path),
+            symbols=symbols,
+            where=request.where,
+            scores={"log_likelihood": log_likelihood},
+        )
+
+    def place(self, request: SoundRequest, number: int) -> Path:
+        """Where the `number`-th piece of a request is kept: a name that follows from all that it depends on."""
+        what = json.dumps(asdict(replace(request, threads=1)), sort_keys=True, default=str) + self.model_sha256
+        digest = hashlib.sha256(what.encode()).hexdigest()[:8]
+        return self.folder.path / FOLDER / f"seed-{request.seed}-{request.stream + number}-{digest}.flac"
