@@ -118,7 +118,7 @@ def from_json(data: dict[str, Any]) -> SoundCodec:
     Raises: RunError if the data is not what to_json writes.
     """
     rate, levels, companding = data.get("rate"), data.get("levels"), data.get("companding")
-    if type(rate) is int and type(levels) is int and isinstance(companding, str):  # a bool is no number
+    if type(rate) is int and type(levels) is int and companding in get_args(Companding):  # a bool is no number
         try:
             return SoundCodec(rate, levels, cast(Companding, companding))
         except UsageError:
