@@ -100,8 +100,9 @@ def figures_of_bound(
 ) -> dict[str, Any]:
     """Which bound binds `streams` rows that go `steps` steps, and the share of it that `rate` steps per second are.
 
-    Weights are read once for all rows, state for each. Matrices are multiplied in the precision of the weights, for
-    bfloat16 in float32; attention in float32. The multiply-adds of int8 are plain dot products of bytes.
+    Weights are read once for all rows, in the steps that need them, and state for each. Matrices are multiplied in the
+    precision of the weights, for bfloat16 in float32; attention in float32. The multiply-adds of int8 are plain dot
+    products of bytes.
     """
     form = "int8" if packed.precision == "int8" else "float32"
     work = work_of(packed.program, steps)
@@ -117,6 +118,7 @@ def figures_of_bound(
     }  # fmt: skip
     if not reads or not products or not floats:
         return found
+    size -= packed.bytes * (1 - work.read_share)
     reading, multiplying = size / streams / reads, work.matrices / products + work.attention / floats
     return found | {
         "bound": "read" if reading > multiplying else "multiply",
@@ -126,20 +128,24 @@ def figures_of_bound(
 
 
 class Work(NamedTuple):
-    """Of one row in one step, on average: multiply-adds of matrices and of attention, and bytes of state read."""
+    """Of one row in one step, on average: multiply-adds of matrices and of attention, bytes of state read, and the
+    share of the weights that is read, as a slow tier rests in most steps.
+    """
 
     matrices: int
     attention: float
     state_bytes: float
+    read_share: float = 1.0
 
 
 def work_of(program: Program, steps: int) -> Work:
     """Of the first `steps` steps of a row, in which caches fill."""
-    matrices, attention, numbers = 0, 0.0, 0.0
+    matrices, attention, numbers, weights = 0, 0.0, 0.0, 0
     numbers += sum(buffer.width for buffer in program.buffers.values() if buffer.role == "vector")
     for operation in program.step:
         if operation.kind in ("linear", "linear_add"):
             matrices += program.multiply_adds(operation)
+            weights += program.weights[operation.weights[0]].size
         elif operation.kind == "taps":
             numbers += operation.output.width - operation.inputs[0].width
         elif operation.kind == "attention":
@@ -147,4 +153,4 @@ def work_of(program: Program, steps: int) -> Work:
             seen = sum(min(age, before) for age in range(steps)) / steps
             numbers += 2 * heads * width * seen
             attention += 2 * operation.output.width * (seen + 1)
-    return Work(matrices, attention, 4 * numbers)
+    return Work(matrices, attention, 4 * numbers, matrices / weights if weights else 1.0)

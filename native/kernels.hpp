@@ -71,6 +71,7 @@ struct Kernels {
     void (*gelu_tanh)(float* out, const float* x, long n);
     void (*gate)(float* out, const float* x, const float* y, long n);
     void (*keep)(float* out, const float* x, const float* y, long n);
+    void (*blend)(float* out, const float* x, const float* y, const float* z, long n);
     void (*layer_norm)(float* out, const float* x, const float* scale, const float* shift, long n, float epsilon);
     void (*rms_norm)(float* out, const float* x, const float* scale, long n, float epsilon);
     // Units [first, last) of a layer of `width` units.

@@ -41,6 +41,9 @@ void gate(float* out, const float* x, const float* y, long n) {
 void keep(float* out, const float* x, const float* y, long n) {
     map([](Floats a, Floats b) { return logistic(a) * b; }, out, n, x, y);
 }
+void blend(float* out, const float* x, const float* y, const float* z, long n) {
+    map([](Floats a, Floats b, Floats c) { return c + logistic(a) * (hyperbolic(b) - c); }, out, n, x, y, z);
+}
 
 float total(const float* x, long n) {
     Floats found = {};
@@ -212,7 +215,7 @@ namespace unrolled {
 extern const Kernels KERNELS_TABLE;
 const Kernels KERNELS_TABLE = {
     KERNELS_NAME, linear, linear_int8, quantise, zero,     copy,       add,      multiply, tanh, sigmoid, relu,   silu,
-    gelu,         gelu_tanh, gate,     keep,     layer_norm, rms_norm, lstm,     gru,      attend, exponentials, highest,
+    gelu,         gelu_tanh, gate,     keep,     blend,    layer_norm, rms_norm, lstm,     gru,      attend, exponentials, highest,
 };
 
 }  // namespace unrolled

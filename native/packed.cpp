@@ -56,6 +56,7 @@ Packed::Packed(const std::vector<std::pair<int, std::vector<long>>>& encoded, co
     for (const auto& one : before) {
         prologue.push_back(operation(one, weights));
         const Kind kind = prologue.back().kind;
+        require(prologue.back().pace < 0, "an operation of the prologue waits");
         require(kind == Kind::linear || kind == Kind::linear_add || kind == Kind::add || kind == Kind::copy || kind == Kind::zero,
                 "an operation cannot stand in the prologue");
     }
@@ -100,9 +101,9 @@ Operand Packed::operand(EncodedOperand encoded) const {
 }
 
 Operation Packed::operation(const EncodedOperation& encoded, const std::vector<Weight>& weights) {
-    const auto& [kind, operands, used, numbers] = encoded;
+    const auto& [kind, operands, used, numbers, when] = encoded;
     require(kind >= 0 && kind < static_cast<int>(Kind::count) && !operands.empty(), "unknown operation");
-    Operation found{static_cast<Kind>(kind), operand(operands[0]), {}, {}, numbers, {}};
+    Operation found{static_cast<Kind>(kind), operand(operands[0]), {}, {}, numbers, {}, pace(when)};
     for (size_t i = 1; i < operands.size(); ++i) found.inputs.push_back(operand(operands[i]));
     for (long index : used) {
         require(index >= 0 && index < static_cast<long>(weights.size()), "no such weight");
@@ -112,6 +113,16 @@ Operation Packed::operation(const EncodedOperation& encoded, const std::vector<W
     if (found.kind == Kind::linear || found.kind == Kind::linear_add)
         found.matrix = pack(found.weights[0], found.weights.size() > 1 ? &found.weights[1] : nullptr);
     return found;
+}
+
+long Packed::pace(EncodedPace encoded) {
+    const auto [clock, every] = encoded;
+    if (clock < 0) return -1;
+    require(clock < static_cast<long>(buffers.size()) && buffers[clock].role == Role::clock && every >= 1, "no such pace");
+    for (size_t i = 0; i < paces.size(); ++i)
+        if (paces[i].clock == clock && paces[i].every == every) return static_cast<long>(i);
+    paces.push_back({clock, every});
+    return static_cast<long>(paces.size()) - 1;
 }
 
 // What the shape rules of unrolled/engine/operations.py have said already, as far as memory is at stake.
@@ -181,6 +192,11 @@ void Packed::check_shapes(const Operation& one) const {
             require(one.numbers[2] == 0 || width % 2 == 0, "heads are odd");
             break;
         }
+        case Kind::pick:
+            plain(input(0)), state(1, Role::clock);
+            require(out > 0 && input(0).width % out == 0, "parts do not fit");
+            require(one.numbers.size() == 1 && one.numbers[0] >= 1 && one.numbers[0] < (1 << 25), "no frame");
+            break;
         default:
             for (const Operand& operand : one.inputs) {
                 plain(operand);
@@ -190,7 +206,7 @@ void Packed::check_shapes(const Operation& one) const {
             require(one.kind != Kind::layer_norm || one.numbers.size() == 1, "no epsilon");
             require(one.kind != Kind::rms_norm || one.numbers.size() == 1, "no epsilon");
     }
-    const size_t inputs[] = {0, 1, 1, 0, 1, 2, 2, 1, 1, 1, 1, 1, 1, 2, 2, 1, 1, 2, 2, 2, 4, 2};
+    const size_t inputs[] = {0, 1, 1, 0, 1, 2, 2, 1, 1, 1, 1, 1, 1, 2, 2, 1, 1, 2, 2, 2, 4, 2, 3, 2};
     require(one.inputs.size() == inputs[static_cast<int>(one.kind)], "an input is missing");
 }
 

@@ -18,7 +18,7 @@ enum class Role { registers, kept, control, vector, ring, cache, clock };
 // In the order of unrolled/engine/operations.py.
 enum class Kind {
     lookup, linear, linear_add, zero, copy, add, multiply, tanh, sigmoid, relu, silu, gelu, gelu_tanh, gate, keep,
-    layer_norm, rms_norm, lstm, gru, taps, attention, position, count
+    layer_norm, rms_norm, lstm, gru, taps, attention, position, blend, pick, count
 };
 
 struct Buffer {
@@ -40,13 +40,19 @@ struct Weight {
     const float* data;
 };
 
+// When an operation runs: in the steps where a clock, a buffer, stands at a multiple of `every`.
+struct Pace {
+    long clock, every;
+};
+
 struct Operation {
     Kind kind;
     Operand output;
     std::vector<Operand> inputs;
     std::vector<Weight> weights;
     std::vector<double> numbers;
-    Matrix matrix;  // of linear operations
+    Matrix matrix;   // of linear operations
+    long pace = -1;  // of Packed::paces; -1 for every step
 };
 
 struct Free {
@@ -58,11 +64,14 @@ using Memory = std::unique_ptr<uint8_t[], Free>;
 Memory allocate(long bytes);
 
 using EncodedOperand = std::tuple<long, long, long>;
-using EncodedOperation = std::tuple<int, std::vector<EncodedOperand>, std::vector<long>, std::vector<double>>;
+using EncodedPace = std::pair<long, long>;  // clock, -1 for every step, and multiple
+using EncodedOperation =
+    std::tuple<int, std::vector<EncodedOperand>, std::vector<long>, std::vector<double>, EncodedPace>;
 
 struct Packed {
     std::vector<Buffer> buffers;
     std::vector<Operation> prologue, step;
+    std::vector<Pace> paces;
     Operand output;
     long symbols, row_floats = 0, counters = 0;
     Precision precision;
@@ -73,7 +82,7 @@ struct Packed {
            const std::vector<EncodedOperation>& prologue, const std::vector<EncodedOperation>& step,
            EncodedOperand output, long symbols, const std::string& precision, const std::string& instructions);
 
-    // Bytes that one step reads: packed matrices, vectors, and one row of each table.
+    // Bytes that a step reads in which every operation runs: packed matrices, vectors, and one row of each table.
     long bytes() const;
 
 private:
@@ -83,6 +92,7 @@ private:
     void add_buffer(Role role, std::vector<long> shape);
     Operand operand(EncodedOperand encoded) const;
     Operation operation(const EncodedOperation& encoded, const std::vector<Weight>& weights);
+    long pace(EncodedPace encoded);
     void check_shapes(const Operation& operation) const;
     Matrix pack(const Weight& weight, const Weight* bias);
     void pack_tile(const float* weight, const Matrix& matrix, long tile, long tiles, uint8_t* panel, float* scales,

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstring>
 #include <stdexcept>
 
@@ -13,7 +12,6 @@ namespace unrolled {
 namespace {
 
 constexpr auto PATIENCE = std::chrono::milliseconds(20);  // between questions whether to stop
-constexpr long REMEMBERED = 128;                          // positions whose rotary angles a thread keeps
 
 // Units [first, last) of `count` for thread `id`, in whole tiles so that the borders do not depend on the threads.
 std::pair<long, long> share(long count, int id, int threads) {
@@ -37,14 +35,17 @@ Session::Session(std::shared_ptr<Packed> program, long count, int threads)
             window = std::max(window, keys.shape[1] + 1), head_width = std::max(head_width, keys.shape[2]);
         }
         const bool timed = one.kind == Kind::attention || one.kind == Kind::position;
-        if (timed) clocks.push_back(packed->buffers[one.inputs.back().buffer].counter);
-        if (one.kind == Kind::position) limits.emplace_back(clocks.back(), one.weights[0].shape[0]);
+        if (one.kind == Kind::position)
+            limits.emplace_back(packed->buffers[one.inputs.back().buffer].counter, one.weights[0].shape[0]);
         if (timed || one.kind == Kind::taps || one.kind == Kind::lstm || one.kind == Kind::gru ||
             packed->buffers[one.output.buffer].role != Role::registers)
             until_state = i + 1;
     }
-    for (size_t i = 0; i < packed->buffers.size(); ++i)
+    for (size_t i = 0; i < packed->buffers.size(); ++i) {
         if (packed->buffers[i].role == Role::control) control = static_cast<long>(i);
+        if (packed->buffers[i].role == Role::clock) clocks.push_back(packed->buffers[i].counter);
+    }
+    due.resize(packed->paces.size());
     for (int id = 0; id < threads; ++id) {
         auto scratch = std::make_unique<Scratch>();
         scratch->from.resize(count), scratch->to.resize(count), scratch->quantised.resize(count);
@@ -84,7 +85,10 @@ Status Session::run(const Call& call, const std::function<bool()>& poll) {
             team.meet();
             if (active.empty()) return;
             for (size_t i = 0; i < used; ++i) {
-                execute(packed->step[i], id, team.size, active);
+                const Operation& operation = packed->step[i];
+                const auto& now = operation.pace < 0 ? active : due[operation.pace];
+                if (now.empty()) continue;
+                execute(operation, id, team.size, now);
                 team.meet();
             }
             for (size_t i = id; i < active.size(); i += team.size) leave(call, time, active[i], *scratches[id]);
@@ -112,6 +116,7 @@ void Session::prepare(const Call& call, long time, const std::vector<int64_t>& w
         active.push_back(row);
     }
     if (status != Status::done) active.clear();
+    find_due();
 }
 
 void Session::execute(const Operation& operation, int id, int threads, const std::vector<Active>& now) const {
@@ -131,6 +136,7 @@ void Session::execute(const Operation& operation, int id, int threads, const std
         case Kind::rms_norm:
         case Kind::taps:
         case Kind::position:
+        case Kind::pick:
             for (int i = id; i < count; i += threads) whole(operation, now[i]);
             return;
         default:
@@ -185,6 +191,7 @@ void Session::units(const Operation& operation, const Active& row, long first, l
         case Kind::gelu: return kernels.gelu(out + first, input(0) + first, n);
         case Kind::gelu_tanh: return kernels.gelu_tanh(out + first, input(0) + first, n);
         case Kind::gate: return kernels.gate(out + first, input(0) + first, input(1) + first, n);
+        case Kind::blend: return kernels.blend(out + first, input(0) + first, input(1) + first, input(2) + first, n);
         case Kind::keep: return kernels.keep(out + first, input(0) + first, input(1) + first, n);
         default: return;
     }
@@ -207,6 +214,7 @@ void Session::whole(const Operation& operation, const Active& row) const {
         case Kind::rms_norm:
             return kernels.rms_norm(out, at(row, operation.inputs[0]), weight(0), width,
                                     static_cast<float>(operation.numbers[0]));
+        case Kind::pick: return pick(operation, row);
         default: return taps(operation, row);
     }
 }
@@ -226,49 +234,6 @@ void Session::taps(const Operation& operation, const Active& row) const {
     std::memcpy(ring + oldest * width, x, width * sizeof(float));
     oldest = oldest + 1 == reach ? 0 : oldest + 1;
     for (long i = 0; i < width; i += 64 / sizeof(float)) __builtin_prefetch(ring + oldest * width + i);  // for the next step
-}
-
-const Session::Turns& Session::turns(Scratch& scratch, double base, long half, int64_t position) const {
-    if (scratch.turns.empty()) scratch.turns.resize(REMEMBERED);
-    Turns& found = scratch.turns[position % REMEMBERED];
-    if (found.position != position || found.base != base || static_cast<long>(found.cosine.size()) != half) {
-        found = {position, base, std::vector<float>(half), std::vector<float>(half)};
-        for (long i = 0; i < half; ++i) {
-            const double angle = static_cast<double>(position) * std::pow(base, -static_cast<double>(i) / half);
-            found.cosine[i] = static_cast<float>(std::cos(angle));
-            found.sine[i] = static_cast<float>(std::sin(angle));
-        }
-    }
-    return found;
-}
-
-// One head of keys and values, and the group of query heads that share it.
-void Session::attention(const Operation& operation, const Active& row, long key_head, Scratch& scratch) const {
-    const Buffer &keys = packed->buffers[operation.inputs[1].buffer], &values = packed->buffers[operation.inputs[2].buffer];
-    const long key_heads = keys.shape[0], window = keys.shape[1] + 1, width = keys.shape[2], half = width / 2;
-    const long heads = static_cast<long>(operation.numbers[0]), group = heads / key_heads;
-    const int64_t age = row.counters[packed->buffers[operation.inputs[3].buffer].counter];
-    const long slot = age % window, room = Heads::room(window, width);
-    const Heads shape{static_cast<long>(std::min<int64_t>(age + 1, window)), width};
-    const double base = operation.numbers[2];
-    const Turns* angle = base > 0 ? &turns(scratch, base, half, age) : nullptr;
-    const auto turned = [&](const float* x, long d) {
-        if (!angle) return x[d];
-        return d < half ? x[d] * angle->cosine[d] - x[d + half] * angle->sine[d]
-                        : x[d] * angle->cosine[d - half] + x[d - half] * angle->sine[d - half];
-    };
-    const float* queries = at(row, operation.inputs[0]) + key_head * group * width;
-    const float* key = at(row, operation.inputs[0]) + (heads + key_head) * width;
-    float* key_part = row.memory + keys.offset + key_head * room;
-    float* value_part = row.memory + values.offset + key_head * room;
-    for (long d = 0; d < width; ++d) key_part[Heads::key_place(slot, d, width)] = turned(key, d);
-    std::memcpy(value_part + slot * width, key + key_heads * width, width * sizeof(float));
-    float *scores = reinterpret_cast<float*>(scratch.scores.get()), *query = reinterpret_cast<float*>(scratch.query.get());
-    for (long head = 0; head < group; ++head) {
-        for (long d = 0; d < width; ++d) query[d] = turned(queries + head * width, d);
-        packed->kernels->attend(at(row, operation.output) + (key_head * group + head) * width, query, key_part, value_part,
-                                scores, shape);
-    }
 }
 
 // After the last operation: what came out, the next symbol, and the clocks.

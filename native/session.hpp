@@ -84,6 +84,8 @@ private:
     void units(const Operation& operation, const Active& row, long first, long last) const;
     void whole(const Operation& operation, const Active& row) const;
     void taps(const Operation& operation, const Active& row) const;
+    void pick(const Operation& operation, const Active& row) const;
+    void find_due();
     void attention(const Operation& operation, const Active& row, long key_head, Scratch& scratch) const;
     const Turns& turns(Scratch& scratch, double base, long half, int64_t position) const;
     void leave(const Call& call, long time, const Active& row, Scratch& scratch);
@@ -97,6 +99,7 @@ private:
     std::vector<std::pair<long, int64_t>> limits;   // counters that may not reach a limit
     std::vector<std::unique_ptr<Scratch>> scratches;
     std::vector<Active> active;
+    std::vector<std::vector<Active>> due;  // of the active rows, those of each pace
     std::vector<int64_t> pending;  // of each row of a call: the symbol that it reads next, -1 after its end
     Status status = Status::done;
     std::chrono::steady_clock::time_point asked;

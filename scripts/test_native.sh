@@ -19,7 +19,7 @@ avx512="$avx512 -Wno-maybe-uninitialized" # GCC 12 warns of its own header
 jobs() {
   local compiler=$1 extra=$2 level=$3 file
   for file in native/tests/*.cpp; do echo "$compiler $shared -O1 $extra -c $file"; done
-  for file in leaves packed sampling session; do echo "$compiler $shared -O2 $extra -c native/$file.cpp"; done
+  for file in attention frames leaves packed sampling session; do echo "$compiler $shared -O2 $extra -c native/$file.cpp"; done
   echo "$compiler $shared $level $kernels $extra -c native/kernels_baseline.cpp"
   if [ "$($compiler -dumpmachine | cut -d- -f1)" = x86_64 ]; then
     echo "$compiler $shared $level $kernels $avx2 $extra -c native/kernels_avx2.cpp"

@@ -89,6 +89,23 @@ void test_binary(const Kernels& kernels, const Binary& binary) {
     }
 }
 
+void test_blend(const Kernels& kernels) {
+    Check check(label(kernels, "blend"));
+    Numbers numbers(6);
+    for (long n = 0; n <= 70; ++n) {
+        const std::vector<float> x = numbers.many(n, 8), y = numbers.many(n, 4), z = numbers.many(n, 2);
+        std::vector<float> out(n + 1, 7.0f), in_place = z;
+        kernels.blend(out.data(), x.data(), y.data(), z.data(), n);
+        kernels.blend(in_place.data(), x.data(), y.data(), in_place.data(), n);
+        for (long i = 0; i < n; ++i) {
+            const double wanted = z[i] + logistic(x[i]) * (std::tanh(static_cast<double>(y[i])) - z[i]);
+            check.near(out[i], wanted, 3e-6, "of", n);
+            check.same(in_place[i], out[i], "in place of", n);
+        }
+        check.same(out[n], 7, "behind the end of", n);
+    }
+}
+
 void test_copies(const Kernels& kernels) {
     Check check(label(kernels, "zero and copy"));
     Numbers numbers(2);
@@ -193,6 +210,7 @@ void test_gru(const Kernels& kernels) {
 void test_elementwise(const Kernels& kernels) {
     for (const Unary& unary : UNARY) test_unary(kernels, unary);
     for (const Binary& binary : BINARY) test_binary(kernels, binary);
+    test_blend(kernels);
     test_copies(kernels);
     test_norms(kernels);
 }

@@ -1,4 +1,4 @@
-// Two small models, as step programs and as plain loops in float64.
+// Three small models, as step programs and as plain loops in float64.
 #pragma once
 
 #include <algorithm>
@@ -113,6 +113,38 @@ private:
                 one = one * std::cos(angle) - other * std::sin(angle);
                 other = other * std::cos(angle) + before * std::sin(angle);
             }
+        return found;
+    }
+};
+
+constexpr long FRAME = 6, PARTS = 3;
+
+// A leaky sum of controls that every sixth step reads, and three maps of it of which each is heard for two steps.
+struct Framed : Draft {
+    long control, clock, sum, made, matrix;
+
+    Framed() {
+        Numbers random(32);
+        control = buffer(Role::control, {WIDTH}), clock = buffer(Role::clock, {1});
+        sum = buffer(Role::vector, {WIDTH}), made = buffer(Role::vector, {PARTS, WIDTH});
+        matrix = weight({PARTS * WIDTH, WIDTH}, random.many(PARTS * WIDTH * WIDTH));
+        output = whole(buffer(Role::registers, {WIDTH}));
+        step.push_back(operation(Kind::blend, {whole(sum), whole(control), whole(control), whole(sum)}, {}, {}, {clock, FRAME}));
+        step.push_back(operation(Kind::linear, {whole(made), whole(sum)}, {matrix}, {}, {clock, FRAME}));
+        step.push_back(operation(Kind::pick, {output, whole(made), whole(clock)}, {}, {double{FRAME}}));
+    }
+
+    // What step `time` of a row that is given x gives, from the whole of x.
+    std::vector<double> outputs(const float* x, long time) const {
+        std::vector<double> total(WIDTH), found(WIDTH);
+        for (long from = 0; from <= time; from += FRAME)
+            for (long k = 0; k < WIDTH; ++k) {
+                const double number = x[from * WIDTH + k];
+                total[k] += logistic(number) * (std::tanh(number) - total[k]);
+            }
+        const long part = time % FRAME / (FRAME / PARTS);
+        for (long i = 0; i < WIDTH; ++i)
+            for (long k = 0; k < WIDTH; ++k) found[i] += numbers[matrix][(part * WIDTH + i) * WIDTH + k] * total[k];
         return found;
     }
 };

@@ -10,6 +10,7 @@
 
 using unrolled::EncodedOperand;
 using unrolled::EncodedOperation;
+using unrolled::EncodedPace;
 using unrolled::Kind;
 using unrolled::Packed;
 using unrolled::Role;
@@ -45,8 +46,8 @@ struct Draft {
 
     // The first operand is what it writes.
     static EncodedOperation operation(Kind kind, std::vector<EncodedOperand> operands, std::vector<long> used = {},
-                                      std::vector<double> settings = {}) {
-        return {static_cast<int>(kind), std::move(operands), std::move(used), std::move(settings)};
+                                      std::vector<double> settings = {}, EncodedPace pace = {-1, 1}) {
+        return {static_cast<int>(kind), std::move(operands), std::move(used), std::move(settings), pace};
     }
 
     std::shared_ptr<Packed> pack(const std::string& precision, const std::string& instructions) const {

@@ -19,6 +19,14 @@ struct Refusal {
 
 constexpr long LARGE = (1L << 31) - 1;
 
+// One of the parts of a buffer of four numbers.
+void pick(Draft& draft, long width, double frame) {
+    const long clock = draft.buffer(Role::clock, {1}), from = draft.buffer(Role::vector, {4});
+    const long to = draft.buffer(Role::registers, {4});
+    draft.step.push_back(
+        Draft::operation(Kind::pick, {{to, 0, width}, draft.whole(from), draft.whole(clock)}, {}, {frame}));
+}
+
 // Changes of a program with one linear operation (buffers 0 to 1, 3 to 5 wide) that must not be packed.
 const Refusal REFUSALS[] = {
     {"role", [](Draft& draft) { draft.buffers[0].first = 7; }},
@@ -58,6 +66,18 @@ const Refusal REFUSALS[] = {
          draft.step.push_back(
              Draft::operation(Kind::taps, {draft.whole(out), draft.whole(0), draft.whole(ring)}, {}, {3}));
      }},
+    {"clock of a pace", [](Draft& draft) { std::get<4>(draft.step[0]) = {0, 2}; }},
+    {"unknown clock", [](Draft& draft) { std::get<4>(draft.step[0]) = {2, 2}; }},
+    {"multiple of a clock",
+     [](Draft& draft) { std::get<4>(draft.step[0]) = {draft.buffer(Role::clock, {1}), 0}; }},
+    {"pace in the prologue",
+     [](Draft& draft) {
+         const long clock = draft.buffer(Role::clock, {1}), out = draft.buffer(Role::kept, {3});
+         draft.prologue.push_back(Draft::operation(Kind::zero, {draft.whole(out)}, {}, {}, {clock, 2}));
+     }},
+    {"parts of a pick", [](Draft& draft) { pick(draft, 3, 2); }},
+    {"frame of a pick", [](Draft& draft) { pick(draft, 2, 0); }},
+    {"pick of nothing", [](Draft& draft) { pick(draft, 0, 2); }},
     {"ring as an operand",
      [](Draft& draft) {
          draft.output = draft.whole(draft.buffer(Role::ring, {1, 5}));

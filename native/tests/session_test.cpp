@@ -98,6 +98,35 @@ void test_mixed(const Kernels& kernels) {
         }
 }
 
+// Rows whose frames begin at different steps, because each has gone some steps ahead.
+void test_framed(const Kernels& kernels) {
+    Check check(std::string(kernels.name) + " session of frames");
+    const Framed framed;
+    for (int threads : {1, 2}) {
+        Session session(framed.pack("float32", kernels.name), FRAME + 1, threads);
+        std::vector<long> indices;
+        for (long row = 0; row <= FRAME; ++row) indices.push_back(row);
+        Arrays whole(indices, 2 * STEPS, WIDTH, WIDTH);
+        for (long row = 0; row <= FRAME; ++row) {
+            Arrays ahead({row}, row, WIDTH, WIDTH);
+            ahead.run(session);
+            check.same(session.clock(row, framed.clock), row, "clock");
+        }
+        Arrays together(indices, STEPS, WIDTH, WIDTH);
+        for (long row = 0; row <= FRAME; ++row) {
+            const float* x = whole.control.data() + row * 2 * STEPS * WIDTH + row * WIDTH;
+            std::copy(x, x + STEPS * WIDTH, together.control.begin() + row * STEPS * WIDTH);
+        }
+        check.holds(together.run(session) == Status::done, "status");
+        for (long row = 0; row <= FRAME; ++row)
+            for (long time = 0; time < STEPS; ++time) {
+                const auto wanted = framed.outputs(whole.control.data() + row * 2 * STEPS * WIDTH, row + time);
+                for (long i = 0; i < WIDTH; ++i)
+                    check.near(together.outputs[(row * STEPS + time) * WIDTH + i], wanted[i], 1e-5, "step", time);
+            }
+    }
+}
+
 // Rows that leave one after another, beside others and by several threads, give to the last bit what they give alone.
 void test_company(const Kernels& kernels, const Draft& draft, const char* name, long controls) {
     Check check(std::string(kernels.name) + " rows in company, " + name);
@@ -226,8 +255,10 @@ void test_limits(const Kernels& kernels) {
 void test_session(const Kernels& kernels) {
     test_language(kernels);
     test_mixed(kernels);
+    test_framed(kernels);
     test_company(kernels, Language(), "an LSTM", 0);
     test_company(kernels, Mixed(), "taps and attention", WIDTH);
+    test_company(kernels, Framed(), "frames", WIDTH);
     test_states(kernels);
     test_endings(kernels);
     test_interruption(kernels);

@@ -42,18 +42,35 @@ def test_window_reads_the_last_symbols_in_order() -> None:
 
 
 def test_convolution_equals_dilated_conv1d() -> None:
-    module = Convolution(3, 6, dilations=(1, 3), kernel=3, gate_width=5, skip_width=4)
+    module = Convolution(
+        3, 6, dilations=(1, 3), kernel=3, inlet_kernel=2, gate_width=5, skip_width=4, residual_scale=0.5**0.5
+    )
     worlds.randomise(module)
     x = worlds.inputs(module, 2, 20)
-    hidden, skips = module.inlet(x), 0
+    inlet = module.inlet.weight.unflatten(1, (2, 3)).transpose(1, 2)
+    hidden, skips = F.conv1d(F.pad(x.transpose(1, 2), (1, 0)), inlet, module.inlet.bias).transpose(1, 2), 0
     for layer in module.layers:
         weight = layer.taps.weight.unflatten(1, (3, 6)).transpose(1, 2)  # outputs, inputs, taps
         padded = F.pad(hidden.transpose(1, 2), (layer.reach, 0))
         left, right = F.conv1d(padded, weight, layer.taps.bias, dilation=layer.dilation).transpose(1, 2).chunk(2, -1)
         paths = layer.paths(left.tanh() * right.sigmoid())
-        hidden, skips = hidden + paths[..., :6], skips + paths[..., 6:]
+        hidden, skips = (hidden + paths[..., :6]) * 0.5**0.5, skips + paths[..., 6:]
     assert laws.deviation(module(x, module.init_state(2))[0], module.outlet(skips)) < 1e-12
-    assert module.receptive_field == 1 + 2 + 6
+    assert module.receptive_field == 1 + 1 + 2 + 6
+
+
+def test_an_inlet_of_two_sums_two_rows_of_tables() -> None:
+    """A causal convolution over one-hot vectors, which is how WaveNet reads levels."""
+    module = Convolution(5, 6, dilations=(1,), inlet_kernel=2)
+    worlds.randomise(module)
+    symbols = torch.tensor([[3, 0, 4]])
+    older, newer = module.inlet.weight.T.tensor_split([5])
+    sums = newer[symbols] + module.inlet.bias
+    sums[:, 1:] += older[symbols[:, :-1]]
+    plain = Convolution(6, 6, dilations=(1,)).double()
+    plain.load_state_dict({**module.state_dict(), "inlet.weight": torch.eye(6), "inlet.bias": torch.zeros(6)})
+    found, _ = module(F.one_hot(symbols, 5).double(), module.init_state(1))
+    assert laws.deviation(found, plain(sums, plain.init_state(1))[0]) < 1e-12
 
 
 def test_full_size_wavenet() -> None:

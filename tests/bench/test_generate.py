@@ -119,7 +119,7 @@ def test_no_compiler(monkeypatch: pytest.MonkeyPatch):
 
 def test_work_of_a_step():
     work = bounds.work_of(lower(sequence(OneHot(5), LSTM(5, 4), Categorical(4, 5))), 10)
-    assert work == (4 * 4 * 4 + 4 * 5, 0.0, 4 * (4 + 4))  # the symbols' own matrix is a table
+    assert work == (4 * 4 * 4 + 4 * 5, 0.0, 4 * (4 + 4), 1.0)  # the symbols' own matrix is a table
     program = lower_backbone(gpt2(8, layers=2, heads=2, window=4))
     work = bounds.work_of(program, 3)
     seen = (0 + 1 + 2) / 3

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from unrolled.cli import curate
+from unrolled.cli import curate_loop, curate_text
 from unrolled.cli.main import main
 from unrolled.data.corpus import open_corpus
 
@@ -102,7 +102,7 @@ def test_training_text_that_has_changed_is_told(unrolled, runs, curated, poems):
 
 
 def test_keys_decide_at_a_terminal_and_interruption_loses_nothing(unrolled, runs, monkeypatch, tmp_path):
-    class Pressed(curate.Keys):
+    class Pressed(curate_loop.Keys):
         def __init__(self):
             pass
 
@@ -118,8 +118,9 @@ def test_keys_decide_at_a_terminal_and_interruption_loses_nothing(unrolled, runs
             return [keys.pop(0)]
 
     keys, export = ["5", "K", "u", "k"], tmp_path / "kept.jsonl"
-    monkeypatch.setattr(curate, "Keys", Pressed)
-    monkeypatch.setattr(curate, "is_terminal", lambda stream: True)
+    monkeypatch.setattr(curate_loop, "Keys", Pressed)
+    for module in (curate_loop, curate_text):
+        monkeypatch.setattr(module, "is_terminal", lambda stream: True)
     outcome = unrolled("curate", "poems", "--runs", runs, "--samples", 2, "--length", 20, "--export", export)
     assert outcome.code == 130 and "1 kept, 0 dropped, 1 undecided" in outcome.out
     assert len(export.read_text().splitlines()) == 1

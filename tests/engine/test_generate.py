@@ -162,6 +162,7 @@ def test_no_prompts_and_no_length_give_nothing_and_bad_rules_are_refused():
 @pytest.mark.skipif(not runtime.available(), reason="not built")
 def test_damaged_weights_are_refused():
     model = build("lstm")
-    model.head.project.weight.fill_(float("nan"))
+    head: Any = model.head
+    head.project.weight.fill_(float("nan"))
     with pytest.raises(RunError, match="damaged"):
         list(native.generate(session(model, 1, "native"), [[]], length=3, rules=Rules(), seed=0))

@@ -105,6 +105,29 @@ def test_a_row_is_the_same_whatever_shares_its_batch(name: str, instructions: st
             np.testing.assert_array_equal(one[:count], many[:count])
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
+@pytest.mark.parametrize("name", ["tiers", "tiers_lstm"])
+@torch.no_grad()
+def test_rows_stand_anywhere_in_their_frames(name: str, precision: runtime.Precision):
+    """Each row is ahead of the one before it by a step when they go on together."""
+    torch.manual_seed(4)
+    backbone = backbones.ALL[name]().eval()
+    packed = Packed(lower_backbone(backbone), precision)
+    x = torch.randn(9, 30, backbone.input_width)
+    wanted = []
+    for row in x:
+        alone = Session(packed, 1)
+        alone.set_state([0], to_arrays(backbone.init_state(1)))
+        wanted.append(forced(alone, row[None])[0])
+    for threads in (1, 2):
+        session = Session(packed, 9, threads)
+        session.set_state(range(9), to_arrays(backbone.init_state(9)))
+        session.run(range(9), np.arange(9), control=x[:, :8].numpy())
+        rest = torch.stack([row[ahead : ahead + 20] for ahead, row in enumerate(x)])
+        for ahead, found in enumerate(forced(session, rest)):
+            np.testing.assert_array_equal(found, wanted[ahead][ahead : ahead + 20])
+
+
 @pytest.mark.parametrize("instructions", SETS)
 def test_whole_numbers_are_the_same_in_every_set(instructions: str):
     torch.manual_seed(2)

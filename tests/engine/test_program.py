@@ -27,10 +27,10 @@ def part(text: str) -> Operand:
     return Operand(name, int(start), int(width))
 
 
-def op(text: str, weights: str = "", *numbers: float) -> Operation:
-    """An operation from "kind output input ...", the names of weights, and numbers."""
+def op(text: str, weights: str = "", *numbers: float, every: tuple[str, int] = ("", 1)) -> Operation:
+    """An operation from "kind output input ...", the names of weights, numbers, and a clock with a multiple of it."""
     kind, output, *inputs = text.split()
-    return Operation(kind, part(output), tuple(map(part, inputs)), tuple(weights.split()), numbers)
+    return Operation(kind, part(output), tuple(map(part, inputs)), tuple(weights.split()), numbers, *every)
 
 
 def valid() -> Program:
@@ -53,7 +53,7 @@ def valid() -> Program:
             op("zero y:0:16"), op("lstm v:0:4 y:0:16 v:4:4"), op("linear o:0:5 v:0:4", "logits"),
         ),
         output=part("o:0:5"), symbols=5, begin=3, end=4, position_limit=9, starts={"v": "start"}, fields=("a",),
-        shift="s", model_sha256="none",
+        shifts=("s",), model_sha256="none",
     )  # fmt: skip
 
 
@@ -124,7 +124,6 @@ OPERATIONS = {  # what is wrong -> an operation, and part of the complaint
     "a cell over its gates": (op("lstm s:0:1 v:0:4 v:3:1"), "overlap"),
     "a cell over its output": (op("lstm v:0:4 y:0:16 v:0:4"), "overlap in 'v'"),
     "a ring twice": (op("taps y:0:12 x:0:4 r:0:8", "", 1.0), "'r' belongs to 2"),
-    "a clock twice": (op("attention x:0:4 y:0:12 q2:0:12 w2:0:12 t:0:1", "", 1.0, 1.0, 0.0), "'t' belongs to 2"),
     "keys as values": (op("attention x:0:4 y:0:12 q2:0:12 q2:0:12 t2:0:1", "", 1.0, 1.0, 0.0), "'q2' belongs to 2"),
     "unequal widths": (op("add y:0:4 x:0:4 c:0:3"), "widths [4, 4, 3]"),
     "a table of another width": (op("lookup y:0:5", "a"), "table (5, 4)"),
@@ -159,6 +158,20 @@ OPERATIONS = {  # what is wrong -> an operation, and part of the complaint
     "positions of another width": (op("position y:0:3 x:0:3 t2:0:1", "matrix"), "table (4, 4)"),
     "no positions": (op("position y:0:4 x:0:4 t2:0:1", "none"), "no weight"),
     "flat positions": (op("position y:0:4 x:0:4 t2:0:1", "bias"), "table (4,)"),
+    "two inputs of a blend": (op("blend v:0:4 x:0:4 c:0:4"), "2 inputs"),
+    "a gru over what was not written": (op("gru z:0:4 y:0:12 y:0:12"), "'z' before it is written"),
+    "picks of unequal parts": (op("pick y:0:3 v:0:8 t:0:1", "", 8.0), "parts"),
+    "a frame that is no multiple of the parts": (op("pick y:0:4 v:0:8 t:0:1", "", 3.0), "frame 3.0"),
+    "a frame of 0": (op("pick y:0:4 v:0:8 t:0:1", "", 0.0), "frame 0.0"),
+    "a frame of 2.5": (op("pick y:0:4 v:0:8 t:0:1", "", 2.5), "frame 2.5"),
+    "a frame beyond bounds": (op("pick y:0:4 v:0:8 t:0:1", "", 2.0**25), "frame"),
+    "a pick by a ring": (op("pick y:0:4 v:0:8 r2:0:8", "", 2.0), "reads 'r2', a ring"),
+    "a pick over its input": (op("pick v:0:4 v:0:8 t:0:1", "", 2.0), "overlap in 'v'"),
+    "an unknown clock": (op("zero x:0:4", every=("n", 2)), "'n' is no clock"),
+    "a clock that is a vector": (op("zero x:0:4", every=("v", 2)), "'v' is no clock"),
+    "a multiple without a clock": (op("zero x:0:4", every=("", 2)), "every 2"),
+    "taps now and then": (op("taps y:0:12 x:0:4 r2:0:8", "", 1.0, every=("t", 2)), "in every step"),
+    "positions now and then": (op("position y:0:4 x:0:4 t2:0:1", "matrix", every=("t", 2)), "in every step"),
 }  # fmt: skip
 
 
@@ -170,6 +183,7 @@ def test_unsafe_operations_are_refused(name: str, tmp_path: Path):
 
 PROLOGUES = {
     "a lookup": (op("lookup u:0:4", "a"), "'lookup'"),
+    "now and then": (op("zero u:0:4", every=("t", 2)), "waits for 't'"),
     "a clock": (op("position u:0:4 s:0:4 t2:0:1", "matrix"), "'position'"),
     "reads the control": (op("copy u:0:4 c:0:4"), "'c', which changes"),
     "reads a register": (op("copy u:0:4 x:0:4"), "'x', which changes"),
@@ -179,6 +193,40 @@ PROLOGUES = {
     "reads what was not written": (op("copy u:0:2 u:2:2"), "'u' before it is written"),
     "adds to what was not written": (op("linear_add u:0:4 k:0:4", "matrix"), "'u' before it is written"),
 }
+
+
+@pytest.mark.parametrize("every", [0, -1, 2**31, True, 1.0])
+def test_multiples_of_clocks_are_whole_numbers(every: Any, tmp_path: Path):
+    step = (op("zero z:0:4", every=("t", every)), *valid().step)
+    refusal(replace(valid(), step=step), tmp_path)
+
+
+PACES = {  # when a register is written and when it is read -> whether it has then been written
+    (("", 1), ("t", 3)): True,
+    (("t", 2), ("t", 2)): True,
+    (("t", 2), ("t", 4)): True,
+    (("t", 4), ("t", 2)): False,
+    (("t", 2), ("t", 3)): False,
+    (("t", 2), ("t2", 4)): False,
+    (("t", 2), ("", 1)): False,
+}
+
+
+@pytest.mark.parametrize("paces", PACES)
+def test_what_is_read_was_written_in_the_same_step(paces: Any, tmp_path: Path):
+    written, read = paces
+    step = (op("zero z:0:4", every=written), op("copy s:0:4 z:0:4", every=read), *valid().step)
+    program = replace(valid(), prologue=(), step=step, buffers={**valid().buffers, "k": Buffer("vector", (4,))})
+    if PACES[paces]:
+        program.validated("it")
+    else:
+        assert "'z' before it is written" in refusal(program, tmp_path)
+
+
+def test_paces_are_limited(tmp_path: Path):
+    step = (*(op("zero s:0:4", every=("t", number)) for number in range(1, 70)), *valid().step)
+    program = replace(valid(), prologue=(), step=step, buffers={**valid().buffers, "k": Buffer("vector", (4,))})
+    assert "70 paces" in refusal(program, tmp_path)
 
 
 @pytest.mark.parametrize("name", PROLOGUES)
@@ -234,9 +282,11 @@ PROGRAMS: dict[str, tuple[Callable[[Program], Program], str]] = {
     "a start of no weight": (having(starts={"v": "n"}), "'n' cannot be"),
     "a start of another size": (having(starts={"v": "bias"}), "first value of 'v'"),
     "a start of a register": (having(starts={"x": "bias"}), "first value of 'x'"),
-    "fields without a shift": (having(shift=""), "added to ''"),
-    "a shift that is a register": (having(shift="x"), "added to 'x'"),
-    "an unknown shift without fields": (having(shift="n", fields=()), "added to 'n'"),
+    "fields without a shift": (having(shifts=()), "field table 'a'"),
+    "a shift that is a register": (having(shifts=("x",)), "added to 'x'"),
+    "an unknown shift without fields": (having(shifts=("n",), fields=()), "added to 'n'"),
+    "a shift twice": (having(shifts=("s", "s")), "added to 's'"),
+    "a field table that is narrower than all shifts": (having(shifts=("s", "v")), "field table 'a'"),
     "an unknown field table": (having(fields=("n",)), "field table 'n'"),
     "a field table of another width": (having(fields=("logits", "bias")), "field table 'bias'"),
     "a field table without rows": (
@@ -293,8 +343,9 @@ DOCUMENTS = {
     "a weight that is a number": lambda data: data["step"][0].__setitem__(3, [1]),
     "starts that are a list": lambda data: data.update(starts=[]),
     "fields that are a number": lambda data: data.update(fields=1),
-    "a missing key": lambda data: data.pop("shift"),
-    "a newer format": lambda data: data.update(format=2),
+    "a missing key": lambda data: data.pop("shifts"),
+    "an older format": lambda data: data.update(format=1),
+    "a newer format": lambda data: data.update(format=3),
     "no format": lambda data: data.pop("format"),
     "a list": lambda data: [data],
     "a number": lambda data: 3,

@@ -1,12 +1,14 @@
 """Curation: rankings, sessions that undo, and exports that training reads."""
 
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
 from unrolled.core.errors import UsageError
 from unrolled.data.corpus import open_corpus
-from unrolled.generation.curation import Candidate, Decision, Session, best, to_jsonl
+from unrolled.generation.curation import Candidate, Decision, Session, best, rank, to_jsonl
 from unrolled.generation.novelty import Novelty
 
 
@@ -27,17 +29,17 @@ def names(candidates):
 
 
 def test_the_best_by_likelihood_and_by_novelty():
-    assert names(best(CANDIDATES, "likelihood", 4)) == "bdac"
-    assert names(best(CANDIDATES, "novelty", 4)) == "dcab"
-    assert names(best(CANDIDATES, "novelty", 1)) == "d"
+    assert names(best(CANDIDATES, partial(rank, by="likelihood"), 4)) == "bdac"
+    assert names(best(CANDIDATES, partial(rank, by="novelty"), 4)) == "dcab"
+    assert names(best(CANDIDATES, partial(rank, by="novelty"), 1)) == "d"
 
 
 def test_rankings_that_cannot_be_made_are_refused():
     for count in (0, 5):
         with pytest.raises(UsageError, match="from 1 to 4"):
-            best(CANDIDATES, "likelihood", count)
+            best(CANDIDATES, partial(rank, by="likelihood"), count)
     with pytest.raises(UsageError, match="rank by likelihood"):
-        best([Candidate("a", "", 0.0)], "novelty", 1)
+        best([Candidate("a", "", 0.0)], partial(rank, by="novelty"), 1)
 
 
 KEYS = some.lists(some.sampled_from(["keep", "drop", "skip", "rate", "undo"]), max_size=30)

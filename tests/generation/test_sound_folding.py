@@ -7,6 +7,8 @@ from hypothesis import strategies as some
 
 from unrolled.core.errors import UsageError
 from unrolled.generation.folding import Spool, cross_fade, fold, length_of_each
+from unrolled.generation.sound import Block
+from unrolled.generation.sound import folded as folded_blocks
 
 
 def noise(seed: int, count: int) -> np.ndarray:
@@ -113,3 +115,33 @@ def test_a_spool_gives_back_what_it_was_given_side_by_side(monkeypatch) -> None:
         with pytest.raises(UsageError, match=r"a block of shape \(2, 5\) for 3 streams"):
             spool.add(whole[:2, :5])
     assert spool.file.closed
+
+
+def made(whole: np.ndarray, stop: bool):
+    """Blocks of rows, and an interrupt after them."""
+    for start in range(0, whole.shape[1], 50):
+        yield Block(whole[:, start : start + 50], -np.arange(len(whole), dtype=float))
+    if stop:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("stop", [False, True])
+def test_rows_of_a_batch_become_pieces_even_where_they_are_interrupted(stop) -> None:
+    whole = np.stack([noise(seed, 200) for seed in range(6)])
+    blocks, caught = [], False
+    try:
+        for block in folded_blocks(made(whole, stop), 2, 3, 40):
+            blocks.append(block)
+    except KeyboardInterrupt:
+        caught = True
+    assert caught == stop
+    pieces = np.concatenate([block.samples for block in blocks], axis=1)
+    for piece, rows in zip(pieces, (whole[:3], whole[3:]), strict=True):
+        assert np.array_equal(piece, folded(([row] for row in rows), 40))
+    assert np.array_equal(sum(block.log_likelihood for block in blocks), [-4 * 3, -4 * 12])
+
+
+def test_an_interrupt_before_there_is_enough_to_fold_leaves_nothing() -> None:
+    blocks = folded_blocks(made(np.zeros((2, 50), np.float32), True), 1, 2, 30)
+    with pytest.raises(KeyboardInterrupt):
+        next(blocks)

@@ -176,3 +176,12 @@ def test_what_is_missing_is_named(monkeypatch, problem, message) -> None:
     with pytest.raises(UsageError, match=message) as caught:
         SoundCard(RATE)
     assert "\n" not in str(caught.value)
+
+
+def test_a_whole_sound_is_played_to_its_end_or_until_it_is_stopped(card) -> None:
+    playing.play(np.full(250, 2.0, np.float32), RATE, card)
+    assert card.stream.calls == ["start", "stop", "close"]
+    clock, asked = Clock(), []
+    heard = NullCard(RATE, clock, clock.sleep)
+    playing.play(np.zeros(5_000, np.float32), RATE, heard, lambda: len(asked) == 30 or asked.append(1) is not None)
+    assert clock.now - 100 == pytest.approx(2.5, abs=0.11)  # 3 s were taken, half a second was left in the card

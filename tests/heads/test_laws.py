@@ -1,4 +1,4 @@
-"""Laws of heads, for every head of `unrolled.heads.ALL`: probabilities sum to one, `sample` agrees with `log_prob`."""
+"""Laws of heads, for every head of `unrolled.heads.ALL`: probabilities sum to one, `sample` and `logits` agree."""
 
 from collections.abc import Callable
 from typing import Any
@@ -31,6 +31,15 @@ def made(make: Callable[[], Any]) -> Made:
 def test_probabilities_sum_to_one(make: Callable[[], Any]) -> None:
     _, _, log_prob = made(make)
     assert abs(log_prob.exp().sum().item() - 1) < 1e-12
+
+
+@laws
+def test_logits_agree_with_log_prob(make: Callable[[], Any]) -> None:
+    head, features, log_prob = made(make)
+    torch.testing.assert_close(head.logits(features)[0].log_softmax(0), log_prob, rtol=0, atol=1e-12)
+    rows = features + torch.arange(6, dtype=torch.float64).view(2, 3, 1)
+    each = torch.stack([head.logits(row[None])[0] for row in rows.flatten(0, 1)]).view(2, 3, SIZE)
+    torch.testing.assert_close(head.logits(rows), each, rtol=0, atol=1e-12)
 
 
 @laws

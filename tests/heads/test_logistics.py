@@ -71,6 +71,31 @@ def test_probabilities_of_fine_levels_sum_to_one_in_float32():
     assert float(log_prob(head, list(range(65536))).double().exp().sum()) == pytest.approx(1, abs=1e-4)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_logits_of_fine_levels(dtype: torch.dtype):
+    """As `log_prob` says, down to the least number that there is."""
+    head = head_of(65536, (0.5, 0.3, 1e-4), (0.3, -0.7, 1e-9), (0.2, 0.9, 0.02), dtype=dtype)
+    found, expected = head.logits(head.project.weight.new_zeros(1, 1))[0], log_prob(head, list(range(65536)))
+    reached = expected > math.log(torch.finfo(dtype).tiny) + 1
+    assert reached.sum() > 65536 // 2
+    torch.testing.assert_close(found[reached], expected[reached], rtol=1e-4 if dtype == torch.float32 else 1e-9, atol=0)
+    assert (found[~reached] <= expected[~reached] + 1).all() and not found.isnan().any()
+
+
+def test_symbols_outside_the_levels_never_come():
+    head = Logistics(3, 8, mixtures=2, outside=2)
+    features = torch.randn(1, 2, 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    logits = head.logits(features)
+    assert logits.shape == (1, 2, 10)
+    assert (logits[..., 8:] == -math.inf).all() and torch.isfinite(logits[..., :8]).all()
+    target, mask = torch.tensor([[9, 3]]), torch.tensor([[False, True]])
+    assert head.losses(features, target)[0, 0] == math.inf
+    loss = head.loss(features, target, target, mask)  # a symbol that does not count spoils nothing
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in (features, *head.parameters()))
+
+
 def test_a_scale_below_a_level_lies_within_it():
     head = head_of(256, (1.0, 0.5 / 128, 1e-30))
     assert float(log_prob(head, [128])[0]) == pytest.approx(0, abs=1e-6)

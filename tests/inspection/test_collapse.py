@@ -53,6 +53,7 @@ def test_what_is_broken_is_caught_and_named(ranges, kind) -> None:
     samples, word = BROKEN[kind]
     verdict = judge(CODEC.normalise(samples), RATE, ranges)
     assert word in verdict.verdicts and verdict.score < 0.5
+    assert verdict.excess > 1 > judge(CODEC.normalise(music(100, SECONDS)), RATE, ranges).excess
     warning = verdict.warning()
     assert warning is not None and word in warning.partition(":")[0] and "training sound has" in warning
 

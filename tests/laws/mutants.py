@@ -64,6 +64,14 @@ class OnePhase(Tiers):
         return output, after._replace(clock=state.clock + x.shape[1])
 
 
+class StepsInPhase(Tiers):
+    """Frames end in `step` where those of the first row do, as they would if no row were ever started anew."""
+
+    def step(self, x: Any, state: Any) -> Any:
+        output, after = super().step(x, state._replace(clock=state.clock[:1].repeat(x.shape[0])))
+        return output, after._replace(clock=state.clock + 1)
+
+
 class CutFrame(Tiers):
     """What a frame has still to say is lost where a call ends within it."""
 

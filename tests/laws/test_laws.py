@@ -87,6 +87,15 @@ def test_l4_advance_from_the_first_state(backbone: Backbone[Any]) -> None:
     assert laws.advance_deviation(backbone, x, lengths, backbone.init_state(4)) < TOLERANCE
 
 
+@several
+@given(ages=ages, time=times, places=st.lists(st.integers(0, 11), min_size=3, max_size=3))
+def test_l4_rows_start_anew_at_their_own_places(
+    backbone: Backbone[Any], ages: list[int], time: int, places: list[int]
+) -> None:
+    x, state = worlds.inputs(backbone, len(ages), time), worlds.aged(backbone, ages)
+    assert laws.reset_deviation(backbone, x, state, [place % time for place in places[: len(ages)]]) < TOLERANCE
+
+
 @pytest.mark.parametrize("ages", [[0, 0], AGES])
 @pytest.mark.parametrize("time", [1, 6])
 def test_l5_a_call_changes_nothing_it_was_given(backbone: Backbone[Any], ages: list[int], time: int) -> None:

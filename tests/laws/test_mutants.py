@@ -26,6 +26,7 @@ HOLDS: dict[str, Law] = {
     "L3": lambda backbone, x, state: laws.future_gradient(backbone, x, state) == 0.0,
     "L4": lambda backbone, x, state: laws.batch_deviation(backbone, x, state) < TOLERANCE,
     "L4 advance": lambda backbone, x, state: laws.advance_deviation(backbone, x, LENGTHS, state) < TOLERANCE,
+    "L4 resets": lambda backbone, x, state: laws.reset_deviation(backbone, x, state, [0, 4, 7]) < TOLERANCE,
     "L5": lambda backbone, x, state: laws.purity_deviation(backbone, x, state) == 0.0,
     "L6": lambda backbone, x, state: not laws.structure_faults(backbone, x, state),
     "L7": lambda backbone, x, state: (
@@ -86,6 +87,8 @@ FAULTS: list[tuple[str, Any, type, type]] = [  # law, how to build, fault, the s
     ("L4", tiered, mutants.OnePhase, Tiers),
     ("L4 advance", recurrent, mutants.LostLastSymbol, LSTM),
     ("L4 advance", attending, mutants.StaleCache, Attention),
+    ("L4 resets", tiered, mutants.StepsInPhase, Tiers),
+    ("L4 resets", recurrent, mutants.ForgetsBetweenChunks, LSTM),
     ("L5", recurrent, mutants.WritesIntoState, LSTM),
     ("L5", recurrent, mutants.HiddenMemory, GRU),
     ("L6", windowed, mutants.GrowingCache, Window),

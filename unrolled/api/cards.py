@@ -17,13 +17,14 @@ from unrolled.training.evaluation import Score
 from unrolled.training.recipe import Recipe
 
 
-def card(name: str, config: RunConfig, score: Score, encoded: Encoded, bits: float, medium: Medium) -> str:
-    """What a stranger should know of a run: data, figures, how to use it, licence."""
-    data, plan = config.data, config.training["plan"]
-    sources = "\n".join(
-        f"- `{Path(source['path']).name}`: {source['bytes']:,} bytes, sha256 `{source['sha256']}`"
-        for source in data["sources"]
-    )
+def card(
+    name: str, config: RunConfig, score: Score, encoded: Encoded, bits: float, medium: Medium, found: str = ""
+) -> str:
+    """What a stranger should know of a run: data, figures, how to use it, licence.
+
+    `found` is what was found of something that the model made.
+    """
+    data = config.data
     sizes = "\n".join(f"- {key}: {value}" for key, value in config.config.items())
     return f"""# {name}
 
@@ -31,7 +32,7 @@ A {config.system} model made by unrolled {config.unrolled}.
 
 ## Data
 
-{sources}
+{sources_in_words(data["sources"])}
 
 {medium.words(data)}; split {data["split"]["rule"]}, {data["split"]["train"]:g} of it for training
 ({len(encoded.train.symbols):,} training symbols, {len(encoded.validation.symbols):,} for validation).
@@ -39,8 +40,8 @@ A {config.system} model made by unrolled {config.unrolled}.
 ## Figures
 
 Validation loss: {loss_in_words(score, bits, medium.unit)}.
-Updates planned: {plan["steps"]:,}.
-
+Updates planned: {config.training["plan"]["steps"]:,}.
+{found and found + chr(10)}
 ## Sizes
 
 {sizes}
@@ -58,6 +59,13 @@ Made again by:
 
 Not stated: the licence of this model follows from that of its data. Write it here before you share it.
 """
+
+
+def sources_in_words(sources: Sequence[dict[str, Any]]) -> str:
+    """The files of the data, one a line."""
+    return "\n".join(
+        f"- `{Path(source['path']).name}`: {source['bytes']:,} bytes, sha256 `{source['sha256']}`" for source in sources
+    )
 
 
 def loss_in_words(score: Score, bits: float, unit: str) -> str:

@@ -5,10 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 from unrolled.api.media.text import reopen_text
+from unrolled.api.run import Run
 from unrolled.api.text_run import TextRequest, TextRun
 from unrolled.core.errors import DataError, UsageError
 from unrolled.data.corpus import Document
-from unrolled.generation.curation import By, Candidate, best
+from unrolled.generation.curation import By, Candidate, best, rank
 from unrolled.generation.novelty import Novelty, novelty
 from unrolled.store.folders import SAMPLES
 from unrolled.store.journal import records
@@ -31,7 +32,7 @@ def best_candidates(
     Raises: UsageError if there are not as many, or if novelty is asked for and the training text is not at hand.
     """
     found, samples = scored(run, request, count, note)
-    ranked = best(found, by, chosen)
+    ranked = best(found, lambda candidate: rank(candidate, by), chosen)
     for number, candidate in enumerate(ranked, 1):
         index = found.index(candidate)
         samples[index] = replace(
@@ -88,7 +89,8 @@ def training_text(run: TextRun) -> Callable[[], Iterator[Document]]:
     return passages
 
 
-def next_stream(run: TextRun, seed: int) -> int:
-    """The number after those of the samples that the run has made with `seed`."""
+def next_stream(run: Run, seed: int) -> int:
+    """The number after those of the streams that the run has made with `seed`."""
     made = (record for record in records(run.folder.path / SAMPLES) if record.get("seed") == seed)
-    return max((record["stream"] + 1 for record in made if isinstance(record.get("stream"), int)), default=0)
+    streams = ((record.get("stream"), record.get("settings", {}).get("fold", 1)) for record in made)
+    return max((first + count for first, count in streams if isinstance(first, int)), default=0)

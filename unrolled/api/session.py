@@ -10,9 +10,10 @@ from typing import Any
 import torch
 
 from unrolled.api.cards import card, next_commands, notes
-from unrolled.api.events import Evaluated, Event, Finished, Note, Progress, Sampled, Started
+from unrolled.api.events import Evaluated, Event, Finished, Note, Progress, Started
 from unrolled.api.job import Job
 from unrolled.api.pace import Pace, fastest_threads, revisions
+from unrolled.api.specimens import Specimens
 from unrolled.api.validation import Validation
 from unrolled.api.weights import keep_program, load_weights
 from unrolled.core.errors import RunError, TrainingError
@@ -46,6 +47,7 @@ class Session:
         assert job.folder is not None
         self.job, self.folder, self.group, self.interrupted = job, job.folder, group, interrupted
         self.observe = observe if group.is_first else lambda event: None
+        self.specimens = Specimens(job, self.observe)
         self.recorder: Recorder | None = None
         minutes = job.options.minutes
         self.pace = Pace(None if minutes is None else minutes * 60, began)
@@ -213,14 +215,7 @@ class Session:
     def show_specimen(self) -> None:
         """Tell what the model writes by now, if more is to come and its system can write."""
         if self.group.is_first and self.progress.step < self.progress.steps and "generate" in self.job.system.commands:
-            self.observe(Sampled(self.progress.step, self.specimen()))
-
-    def specimen(self) -> str:
-        """What a person is shown of the model as it is."""
-        job = self.job
-        run = job.medium.run(self.folder, self.config(), job.codec, job.fields)
-        run.model = job.model.eval()
-        return run.specimen(job.options.seed, self.progress.step)
+            self.specimens.show(self.progress.step, self.config())
 
     def replan(self, seconds: float) -> None:
         """Change the number of updates if the time budget would be missed; `seconds` as measured so far."""
@@ -245,7 +240,7 @@ class Session:
             return
         content = pack_tensors(dict(self.job.model.state_dict()))
         config = self.config()
-        text = card(self.folder.name, config, score, self.job.encoded, self.bits, self.job.medium)
+        text = card(self.folder.name, config, score, self.job.encoded, self.bits, self.job.medium, self.specimens.found)
         self.folder.publish(lambda path: path.write_bytes(content), config, self.job.codec.to_json(), text)
 
     def announce(self) -> None:

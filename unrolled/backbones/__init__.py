@@ -27,7 +27,9 @@ ALL: dict[str, Callable[[], Backbone[Any]]] = {
     "lstm": lambda: LSTM(4, 5, layers=3, learned_start=True),
     "nested_lstm": lambda: NestedLSTM(4, 5, layers=2, depth=3),
     "convolution": lambda: Convolution(4, 6, dilations=(1, 2) * 2, kernel=3, gate_width=5, skip_width=7),
-    "wavenet": lambda: Convolution(4, 6, dilations=(1, 2, 4), gate_width=5, vector_width=3, control_width=1),
+    "wavenet": lambda: Convolution(
+        4, 6, dilations=(1, 2, 4), inlet_kernel=3, gate_width=5, residual_scale=0.75, vector_width=3, control_width=1
+    ),
     "tiers": lambda: Tiers(4, 5, frames=(4, 2), layers=2, skip=True),
     "tiers_lstm": lambda: Tiers(4, 5, frames=(3,), cell="lstm", context=2, vector_width=3),
     "attention": lambda: Attention(4, heads=2, window=4, rotary=100.0),

@@ -40,7 +40,7 @@ class TiersState(NamedTuple):
     """
 
     clock: Int[Tensor, " b"]
-    values: Float[Tensor, "b s"]
+    values: Float[Tensor, "b s 1"]
     inputs: Float[Tensor, "b s i"]
     tiers: tuple[TierState, ...]
     shift: Float[Tensor, "b d"] | tuple[()]
@@ -132,7 +132,8 @@ class Tiers(Backbone[TiersState]):
             start = tier.recurrent.start
             vectors = self.zeros(batch, tier.ratio, self.output_width)
             tiers.append(TierState(self.zeros(batch, *start.shape) + start, vectors, shift))
-        values, inputs = self.zeros(batch, self.frames[0] - 1), self.zeros(batch, self.context - 1, self.input_width)
+        values = self.zeros(batch, self.frames[0] - 1, 1)
+        inputs = self.zeros(batch, self.context - 1, self.input_width)
         return TiersState(first_clock(batch, values.device), values, inputs, tuple(tiers), last)
 
     def condition(self, state: TiersState, context: Context) -> TiersState:
@@ -150,14 +151,14 @@ class Tiers(Backbone[TiersState]):
     def step(self, x: Float[Tensor, "b i"], state: TiersState) -> tuple[Float[Tensor, "b o"], TiersState]:
         """One sample: of each tier only the rows at whose step a frame is complete."""
         x = x.to(state.inputs.dtype)
-        values = torch.cat([state.values, x[:, :1]], 1)
         inputs = torch.cat([state.inputs, x.unsqueeze(1)], 1)
+        values = torch.cat([state.values, x[:, :1].unsqueeze(1)], 1)
         rows, above, after = torch.arange(x.shape[0], device=x.device), None, []
         for tier, own in zip(self.tiers, state.tiers, strict=True):
             due = rows[state.clock % tier.frame == 0]
             if len(due):
                 heard = None if above is None else above[due].unsqueeze(1)
-                _, part = tier(values[due, -tier.frame :].unsqueeze(1), heard, states.take(own, due))
+                _, part = tier(values[due, -tier.frame :].mT, heard, states.take(own, due))
                 own = states.put(own, due, part)
             turn = state.clock % tier.frame * tier.ratio // tier.frame
             above = own.vectors[rows, turn]
@@ -187,14 +188,14 @@ class Tiers(Backbone[TiersState]):
         """`parallel` for rows whose clocks are `phase` past a whole top frame: each tier over all of its frames."""
         time, longest = x.shape[1], self.frames[0]
         x = x.to(state.inputs.dtype)
-        values, inputs = torch.cat([state.values, x[..., 0]], 1), torch.cat([state.inputs, x], 1)
+        values, inputs = torch.cat([state.values, x[..., :1]], 1), torch.cat([state.inputs, x], 1)
         above, after = None, []
         for tier, own in zip(self.tiers, state.tiers, strict=True):
             wait = -phase % tier.frame  # steps before its next frame is complete
             left = wait * tier.ratio // tier.frame  # steps of the tier below that its last frame still serves
             vectors = [own.vectors[:, tier.ratio - left :]]
             if wait < time:
-                frames = values[:, longest - tier.frame + wait :].unfold(1, tier.frame, tier.frame)
+                frames = values[:, longest - tier.frame + wait :, 0].unfold(1, tier.frame, tier.frame)
                 heard = None if above is None else above[:, : frames.shape[1]]
                 made, own = tier(frames, heard, own)
                 vectors.append(made.flatten(1, 2))

@@ -78,10 +78,10 @@ def main(arguments: Sequence[str]) -> int:
 
 def show(facts: dict[str, Any], lines: list[dict[str, Any]]) -> None:
     """The program as a table, and what it comes to."""
-    header = ["part", "operation", "output", "inputs", "weights", "bytes", "multiply-adds"]
+    header = ["part", "operation", "every", "output", "inputs", "weights", "bytes", "multiply-adds"]
     rows = [
         [
-            line["part"], line["kind"], line["output"], ", ".join(line["inputs"]),
+            line["part"], line["kind"], line["every"], line["output"], ", ".join(line["inputs"]),
             ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in line["weights"].items()),
             line["bytes"], line["multiply_adds"],
         ]
@@ -105,6 +105,8 @@ def described(program: "Program", part: str, operation: "Operation") -> dict[str
         "inputs": [place(program, operand) for operand in operation.inputs],
         "weights": {name: program.weights[name].shape for name in operation.weights},
         "numbers": operation.numbers,
+        "clock": operation.clock,
+        "every": operation.every,
         "bytes": sum(4 * program.weights[name].size for name in operation.weights),
         "multiply_adds": program.multiply_adds(operation),
     }

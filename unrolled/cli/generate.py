@@ -57,16 +57,16 @@ def main(arguments: Sequence[str]) -> int:
     from unrolled.api.text_run import TextRequest
 
     run = writing_run("generate", command.run, command.runs)
-    is_sound = isinstance(run, SoundRun)
-    refuse_others(run, parsed.given, is_sound)
+    refuse_others(run, parsed.given)
     asked: dict[str, Any] = {
         "prompt": command.prompt, "seed": command.seed, "stream": command.stream, "where": command.where,
         "rules": rules.validate(), "engine": stepping.engine, "precision": stepping.precision,
         "threads": stepping.threads,
     }  # fmt: skip
     code = 0
-    if is_sound:
-        request = SoundRequest(seconds=sounding.seconds, **asked)
+    if isinstance(run, SoundRun):
+        lasting = {"seconds": sounding.seconds, "fold": sounding.fold, "overlap": sounding.overlap}
+        request = SoundRequest(**lasting, **asked)
         code = make_sound(run, request, sounding, command.samples, command.json)
         tell_cost(run, stepping.precision)
         return code

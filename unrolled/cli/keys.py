@@ -3,6 +3,7 @@
 import codecs
 import os
 import re
+import select
 import sys
 from types import TracebackType
 
@@ -48,6 +49,10 @@ class Keys:
         import termios
 
         termios.tcsetattr(self.file, termios.TCSADRAIN, self.before)
+
+    def waiting(self) -> bool:
+        """Whether a key has been pressed since the last call of `read`."""
+        return bool(select.select([self.file], [], [], 0)[0])
 
     def read(self) -> list[str]:
         """The keys since the last call, at least one: characters, or the names in NAMES; cursor keys are left out."""

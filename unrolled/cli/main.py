@@ -16,6 +16,8 @@ COMMANDS = {
     "generate": ("unrolled.cli.generate", "let a run write"),
     "complete": ("unrolled.cli.complete", "predictive text: the next symbols while you type"),
     "curate": ("unrolled.cli.curate", "generate many, keep the best by hand or by score"),
+    "album": ("unrolled.cli.album", "make an album of sound: tracks, cover, track list"),
+    "judge": ("unrolled.cli.judge", "say whether sound has collapsed, and what of it is a copy"),
     "evaluate": ("unrolled.cli.evaluate", "measure a run: nats, bits per character, perplexity"),
     "engine": ("unrolled.cli.engine", "show what a run computes for each symbol"),
     "check": ("unrolled.cli.check", "prove on this run that both views of its model are equal"),

@@ -11,22 +11,35 @@ from unrolled.core.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Sounding:
-    """What to do with sound."""
+class Lasting:
+    """How sound is made."""
 
     seconds: float = 5.0
     """length of a piece of sound"""
+    fold: int = 1
+    """streams that make one piece, side by side in one batch, each fading into the next: long pieces come sooner"""
+    overlap: float = 1.0
+    """seconds that one of them takes to fade into the next"""
+
+
+@dataclass(frozen=True)
+class Sounding(Lasting):
+    """What to do with sound."""
+
     output: Path | None = None
     """file to write sound to, .flac, .wav or .ogg; several are numbered (default: in the run folder)"""
     play: bool = False
     """play the first piece while it is made"""
 
 
-ONLY_TEXT, ONLY_SOUND = {"length"}, {"seconds", "output", "play"}
+ONLY_TEXT, ONLY_SOUND = {"length"}, {"seconds", "fold", "overlap", "output", "play"}
 
 
-def refuse_others(run: Any, given: frozenset[str], is_sound: bool) -> None:
+def refuse_others(run: Any, given: frozenset[str]) -> None:
     """Raises: UsageError for an option that is not for what the run makes."""
+    from unrolled.api.sound_run import SoundRun
+
+    is_sound = isinstance(run, SoundRun)
     wrong = sorted(given & (ONLY_TEXT if is_sound else ONLY_SOUND))
     if wrong:
         made, cure = ("sound", "use --seconds") if is_sound else ("text", "leave it out")
@@ -58,6 +71,9 @@ def make_sound(run: Any, request: Any, sounding: Sounding, count: int, as_json: 
             player.close(at_once=code != 0)
     for sample in samples:
         say(json.dumps(asdict(sample), ensure_ascii=False) if as_json else sample.text)
+        if sample.scores.get("verdicts"):
+            found = f"{', '.join(sample.scores['verdicts'])} (soundness {sample.scores['soundness']:.2f} of 1)"
+            say(f"{sample.text}: {found}: unrolled curate chooses from several", sys.stderr)
     words = f"{pace.seconds:.1f} s of sound, {pace.realtime_factor:.2f} times as fast as it plays"
     say(f"\u2014 {run.folder.name}: {words if player is None else player.words()}", sys.stderr)
     return code

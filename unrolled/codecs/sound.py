@@ -66,9 +66,20 @@ class SoundCodec:
         """The sample at the centre of each level, float32."""
         if self.companding == "linear":
             return ((np.arange(self.levels) + 0.5) * 2 / self.levels - 1).astype(np.float32)
+        return self.expand(np.arange(self.levels) * 2 / (self.levels - 1) - 1).astype(np.float32)
+
+    @property
+    def edges(self) -> np.ndarray:
+        """The samples at which one level ends and the next begins, float64."""
+        inner = np.arange(1, self.levels)
+        if self.companding == "linear":
+            return inner * 2 / self.levels - 1
+        return self.expand((inner * 2 - 1) / (self.levels - 1) - 1)
+
+    def expand(self, y: np.ndarray) -> np.ndarray:
+        """The inverse of mu-law."""
         mu = self.levels - 1
-        y = np.arange(self.levels) * 2 / mu - 1
-        return (np.sign(y) * np.expm1(np.abs(y) * np.log1p(mu)) / mu).astype(np.float32)
+        return np.sign(y) * np.expm1(np.abs(y) * np.log1p(mu)) / mu
 
     def encode(self, samples: np.ndarray) -> np.ndarray:
         """The level of each sample as int32; what lies beyond -1 and 1 is clipped.

@@ -18,7 +18,7 @@ class Buffer(NamedTuple):
     "register": results of this step. "kept": results of the prologue, which stay. "control": what the caller gives for
     each step. The others are state. "vector": values that are overwritten. "ring": the last `shape[0]` vectors of
     width `shape[1]`. "cache": for each head the last `shape[1]` vectors of width `shape[2]`. "clock": symbols read so
-    far, one int64.
+    far, one int64, which goes on after each step.
     """
 
     role: Role
@@ -39,13 +39,18 @@ class Operand(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """One operation: writes `output` from `inputs`, the named `weights` and the `numbers` that set it up."""
+    """One operation: writes `output` from `inputs`, the named `weights` and the `numbers` that set it up.
+
+    With a `clock` it runs in the steps where that buffer stands at a multiple of `every`, otherwise in every step.
+    """
 
     kind: str
     output: Operand
     inputs: tuple[Operand, ...] = ()
     weights: tuple[str, ...] = ()
     numbers: tuple[float, ...] = ()
+    clock: str = ""
+    every: int = 1
 
 
 Shapes = list[tuple[int, ...]]  # of the weights, or of the buffers of the inputs
@@ -169,6 +174,15 @@ def position_rule(operation: Operation, weights: Shapes, buffers: Shapes) -> str
     return complain((good, f"output {out}, input {into}, table {table}"))
 
 
+def pick_rule(operation: Operation, weights: Shapes, buffers: Shapes) -> str:
+    """Parts of the output's width, of which each has its turn for a whole number of steps of the frame."""
+    out, into, _ = widths(operation)
+    (frame,) = operation.numbers
+    if into % out or not whole(frame, 1, 1 << 24) or int(frame) % (into // out):
+        return f"frame {frame} must be a whole number of steps for each of the {into / out:g} parts"
+    return ""
+
+
 def elementwise(summary: str, inputs: int) -> Kind:
     """A kind that treats every unit alone."""
     return Kind(summary, (None,) * inputs, (0, 0), 0, same_widths, in_place=True)
@@ -196,12 +210,16 @@ KINDS: dict[str, Kind] = {
     "gru": Kind("hidden from the gates of the input and of itself", (None, None), (0, 0), 0, gru_rule),
     "taps": Kind("output = x and earlier inputs a dilation apart, oldest first", (None, "ring"), (0, 0), 1, taps_rule),
     "attention": Kind(
-        "output = what the newest query sees; x joins the cache; the clock goes on",
+        "output = what the newest query sees; x joins the cache",
         (None, "cache", "cache", "clock"), (0, 0), 3, attention_rule,
     ),
     "position": Kind(
-        "output = x + table[clock], its last row for later clocks; the clock goes on",
+        "output = x + table[clock], its last row for later clocks",
         (None, "clock"), (1, 1), 0, position_rule, in_place=True,
     ),
+    "blend": elementwise("output = z + sigmoid(x) (tanh(y) - z)", 3),
+    "pick": Kind("output = the part of x whose turn it is in a frame", (None, "clock"), (0, 0), 1, pick_rule),
 }  # fmt: skip
 PROLOGUE_KINDS = ("linear", "linear_add", "add", "copy", "zero")  # they read nothing that changes between steps
+CONTINUAL_KINDS = ("taps", "attention", "position")  # they count on running in every step
+ADDING_KINDS = ("linear_add", "gru")  # they read their output before they write it

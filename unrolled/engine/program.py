@@ -18,7 +18,8 @@ class Program:
     result: logits where `symbols` is above 0. `prologue` runs when a row's state is set, `step` for each symbol.
     `begin`, `end` and `position_limit` are those of the model (-1 for none). `starts` names the weights that are the
     first value of a state buffer (zeros without). `fields` names, for each field of the run, the table of what its
-    values add to the state buffer `shift`. State buffers stand in the order of the leaves of the model's state.
+    values add to the state buffers `shifts`, which stand side by side in it. State buffers have the order of the leaves
+    of the model's state.
     """
 
     buffers: Mapping[str, Buffer]
@@ -32,7 +33,7 @@ class Program:
     position_limit: int = -1
     starts: Mapping[str, str] = field(default_factory=dict)
     fields: tuple[str, ...] = ()
-    shift: str = ""
+    shifts: tuple[str, ...] = ()
     model_sha256: str = ""
 
     @property
@@ -48,19 +49,21 @@ class Program:
 
     def first_state(self, rows: int, fields: tuple[int, ...] = ()) -> dict[str, np.ndarray]:
         """The state before the first symbol of `rows` rows, all with the same ids of `fields`."""
-        state = {}
+        state, shift = {}, self.shift_of(fields)
         for name, buffer in self.state.items():
             shape = (rows,) if buffer.role == "clock" else (rows, *buffer.shape)
             state[name] = np.zeros(shape, np.int64 if buffer.role == "clock" else np.float32)
             if name in self.starts:
                 state[name][:] = self.weights[self.starts[name]].reshape(buffer.shape)
-            if name == self.shift:
-                state[name][:] = self.shift_of(fields).reshape(buffer.shape)
+        for name in self.shifts:
+            width = self.buffers[name].width
+            state[name][:] = shift[:width].reshape(self.buffers[name].shape)
+            shift = shift[width:]
         return state
 
     def shift_of(self, fields: tuple[int, ...]) -> np.ndarray:
-        """What a row's fields add to its inputs. Raises: RunError for ids that their tables lack."""
-        found = np.zeros(self.buffers[self.shift].width, np.float32)
+        """What a row's fields add to the state. Raises: RunError for ids that their tables lack."""
+        found = np.zeros(sum(self.buffers[name].width for name in self.shifts), np.float32)
         for name, number in zip(self.fields, fields, strict=False):
             table = self.weights[name]
             if not 0 <= number < len(table):
@@ -69,9 +72,9 @@ class Program:
         return found
 
     def multiply_adds(self, operation: Operation) -> int:
-        """Of one operation on one row; of attention with a full window."""
+        """Of one operation on one row, on average over steps; of attention with a full window."""
         if operation.kind in ("linear", "linear_add"):
-            return self.weights[operation.weights[0]].size
+            return self.weights[operation.weights[0]].size // operation.every
         if operation.kind == "attention":
             return 2 * operation.output.width * (self.buffers[operation.inputs[1].buffer].shape[1] + 1)
         return 0

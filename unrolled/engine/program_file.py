@@ -17,7 +17,7 @@ from unrolled.engine.operations import Buffer, Operand, Operation
 from unrolled.engine.program import Program, refuse
 from unrolled.engine.validation import MOST_AXES, MOST_NUMBERS
 
-FORMAT = 1
+FORMAT = 2
 MOST_OPERATIONS = 1 << 16
 
 
@@ -29,7 +29,7 @@ def to_json(program: Program) -> dict[str, Any]:
         "prologue": program.prologue, "step": program.step, "output": program.output,
         "symbols": program.symbols, "begin": program.begin, "end": program.end,
         "position_limit": program.position_limit, "starts": dict(program.starts), "fields": program.fields,
-        "shift": program.shift, "model_sha256": program.model_sha256,
+        "shifts": program.shifts, "model_sha256": program.model_sha256,
     }  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def save(program: Program, path: Path) -> None:
 def load(path: Path) -> Program:
     """The program in a file, checked.
 
-    Raises: RunError for a file that is damaged, of a newer format or unsafe to run.
+    Raises: RunError for a file that is damaged, of another format or unsafe to run.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -92,7 +92,7 @@ def from_json(data: Mapping[str, Any], weights: Mapping[str, np.ndarray], source
             symbols=integer(data["symbols"], 0), begin=integer(data["begin"], -1), end=integer(data["end"], -1),
             position_limit=integer(data["position_limit"], -1),
             starts={words(name): words(start) for name, start in data["starts"].items()},
-            fields=tuple(map(words, data["fields"])), shift=words(data["shift"]),
+            fields=tuple(map(words, data["fields"])), shifts=tuple(map(words, data["shifts"])),
             model_sha256=words(data["model_sha256"]),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as problem:
@@ -117,9 +117,9 @@ def read_operations(entries: Any) -> tuple[Operation, ...]:
     return tuple(
         Operation(
             words(kind), read_operand(output), tuple(map(read_operand, inputs)), tuple(map(words, weights)),
-            tuple(map(real, numbers)),
+            tuple(map(real, numbers)), words(clock), integer(every, 1),
         )
-        for kind, output, inputs, weights, numbers in entries
+        for kind, output, inputs, weights, numbers, clock, every in entries
     )  # fmt: skip
 
 

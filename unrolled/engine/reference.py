@@ -139,7 +139,6 @@ def attention(row: Row, operation: Operation) -> None:
         mixed[head] = shares / shares.sum() @ all_values[group, -seen:]
     row.part(operation.output)[:] = mixed.reshape(-1)
     keys[:], values[:] = all_keys[:, 1:], all_values[:, 1:]
-    clock += 1
 
 
 def rotate(x: np.ndarray, position: int, base: float) -> np.ndarray:
@@ -156,7 +155,13 @@ def position(row: Row, operation: Operation) -> None:
     (table,), clock = row.weights(operation), row.buffers[operation.inputs[1].buffer]
     place = min(max(int(clock[0]), 0), len(table) - 1)
     row.part(operation.output)[:] = row.part(operation.inputs[0]) + table[place]
-    clock += 1
+
+
+def pick(row: Row, operation: Operation) -> None:
+    """The parts have equal shares of a frame, one after another."""
+    frame, clock = int(operation.numbers[0]), row.buffers[operation.inputs[1].buffer]
+    parts = row.part(operation.inputs[0]).reshape(-1, operation.output.width)
+    row.part(operation.output)[:] = parts[int(clock[0]) % frame * len(parts) // frame]
 
 
 def of_inputs(function: Callable[..., np.ndarray]) -> Callable[[Row, Operation], None]:
@@ -191,6 +196,8 @@ RUN: dict[str, Callable[[Row, Operation], None]] = {
     "taps": taps,
     "attention": attention,
     "position": position,
+    "blend": of_inputs(lambda x, y, z: z + sigmoid(x) * (np.tanh(y) - z)),
+    "pick": pick,
 }
 
 
@@ -218,8 +225,9 @@ def step(
             elif buffer.role == "control" and control is not None:
                 row.buffers[name][:] = control[number].reshape(buffer.shape)
         for operation in (*program.prologue, *program.step):
-            RUN[operation.kind](row, operation)
+            if not operation.clock or row.buffers[operation.clock][0] % operation.every == 0:
+                RUN[operation.kind](row, operation)
         outputs[number] = row.part(program.output)
         for name, leaves in after.items():
-            leaves.append(row.buffers[name])
+            leaves.append(row.buffers[name] + (program.buffers[name].role == "clock"))
     return outputs, {name: np.stack(leaves).reshape(state[name].shape) for name, leaves in after.items()}

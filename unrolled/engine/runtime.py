@@ -122,6 +122,7 @@ class Packed:
             [self.operand(operand) for operand in (operation.output, *operation.inputs)],
             [weights.index(name) for name in operation.weights],
             list(operation.numbers),
+            (self.names.index(operation.clock) if operation.clock else -1, operation.every),
         )
 
     @cached_property

@@ -10,14 +10,27 @@ from typing import get_args
 
 import numpy as np
 
-from unrolled.engine.operations import KINDS, PROLOGUE_KINDS, Buffer, Operand, Operation, Role, overlap
+from unrolled.engine.operations import (
+    ADDING_KINDS,
+    CONTINUAL_KINDS,
+    KINDS,
+    PROLOGUE_KINDS,
+    Buffer,
+    Operand,
+    Operation,
+    Role,
+    overlap,
+    whole,
+)
 from unrolled.engine.program import Program
 
 MOST_NUMBERS = 1 << 31  # in one weight, so that no product of sizes overflows
 MOST_IN_ROW = 1 << 28  # in all buffers of one row: 1 GB
 MOST_AXES = 4
+MOST_PACES = 64  # different clocks and multiples of them at which operations run
 DIMENSIONS: dict[Role, int] = {"ring": 2, "cache": 3}  # of buffers that have more than a width
-WHOLE = (*DIMENSIONS, "clock")  # roles of buffers that operations take whole, each by one operation alone
+WHOLE = (*DIMENSIONS, "clock")  # roles of buffers that operations take whole
+Pace = tuple[str, int]  # the clock and the multiple of it at which an operation runs
 
 
 def problems(program: Program) -> Iterator[str]:
@@ -83,13 +96,23 @@ def operation_problem(program: Program, operation: Operation) -> str:
     for operand in (operation.output, *operation.inputs):
         if outside := operand_problem(program, operand):
             return outside
-    if complaint := output_problem(program, operation):
+    if complaint := pace_problem(program, operation) or output_problem(program, operation):
         return complaint
     for operand, role in zip(operation.inputs, kind.inputs, strict=True):
         if complaint := input_problem(program.buffers[operand.buffer], operand, role):
             return complaint
     shapes = [program.weights[name].shape for name in operation.weights]
     return kind.rule(operation, shapes, [program.buffers[operand.buffer].shape for operand in operation.inputs])
+
+
+def pace_problem(program: Program, operation: Operation) -> str:
+    """Why an operation cannot run when it says; "" if it can."""
+    clock = program.buffers.get(operation.clock)
+    if not whole(operation.every, 1, MOST_NUMBERS) or (operation.every > 1 and not operation.clock):
+        return f"runs every {operation.every} of clock {operation.clock!r}"
+    if operation.clock and (clock is None or clock.role != "clock"):
+        return f"{operation.clock!r} is no clock"
+    return "runs in every step or not at all" if operation.clock and operation.kind in CONTINUAL_KINDS else ""
 
 
 def output_problem(program: Program, operation: Operation) -> str:
@@ -123,6 +146,8 @@ def prologue_problems(program: Program) -> Iterator[str]:
     """What would make the prologue give something else at another time, or the step change what it gave."""
     changing = {operand.buffer for operation in program.step for operand in written(operation)}
     for operation in program.prologue:
+        if operation.clock:
+            yield f"the prologue waits for {operation.clock!r}"
         if program.buffers[operation.output.buffer].role != "kept":
             yield f"the prologue writes {operation.output.buffer!r}, which is not kept"
         for operand in operation.inputs:
@@ -136,7 +161,7 @@ def prologue_problems(program: Program) -> Iterator[str]:
         operand.buffer
         for operation in program.step
         for operand in operation.inputs
-        if program.buffers[operand.buffer].role in WHOLE
+        if program.buffers[operand.buffer].role in DIMENSIONS
     )
     for name, count in users.items():
         if count > 1:
@@ -165,21 +190,37 @@ class Written:
 
 def order_problems(program: Program) -> Iterator[str]:
     """What is read before it is written: a row would see what another row or the last step left there."""
-    parts = {name: Written() for name, buffer in program.buffers.items() if buffer.role in ("register", "kept")}
+    paces = {pace(operation) for operation in program.step} | {("", 1)}
+    if len(paces) > MOST_PACES:
+        yield f"operations run at {len(paces)} paces, more than {MOST_PACES}"
+        return
+    names = [name for name, buffer in program.buffers.items() if buffer.role in ("register", "kept")]
+    parts = {name: {own: Written() for own in paces} for name in names}  # for a step in which a pace is due
     for operation in (*program.prologue, *program.step):
-        read = (*operation.inputs, operation.output) if operation.kind == "linear_add" else operation.inputs
+        read = (*operation.inputs, operation.output) if operation.kind in ADDING_KINDS else operation.inputs
         for operand in read:
-            if operand.buffer in parts and not parts[operand.buffer].covers(*span(operand)):
+            if operand.buffer in parts and not parts[operand.buffer][pace(operation)].covers(*span(operand)):
                 yield f"{operation.kind} reads {operand.buffer!r} before it is written"
-        if operation.output.buffer in parts:
-            parts[operation.output.buffer].add(*span(operation.output))
+        for own, known in parts.get(operation.output.buffer, {}).items():
+            if serves(pace(operation), own):
+                known.add(*span(operation.output))
     output = program.output
     if outside := operand_problem(program, output):
         yield f"the output: {outside}"
     elif not output.width or program.buffers[output.buffer].role in WHOLE:
         yield f"the output is {output.width} wide and in {output.buffer!r}, a {program.buffers[output.buffer].role}"
-    elif output.buffer in parts and not parts[output.buffer].covers(*span(output)):
+    elif output.buffer in parts and not parts[output.buffer]["", 1].covers(*span(output)):
         yield f"the output {output.buffer!r} is not written"
+
+
+def pace(operation: Operation) -> Pace:
+    """When an operation runs."""
+    return operation.clock, operation.every
+
+
+def serves(one: Pace, other: Pace) -> bool:
+    """Whether what runs at one pace has run in every step in which the other is due."""
+    return not one[0] or (one[0] == other[0] and other[1] % one[1] == 0)
 
 
 def span(operand: Operand) -> tuple[int, int]:
@@ -208,13 +249,12 @@ def state_problems(program: Program) -> Iterator[str]:
         buffer, weight = program.buffers.get(name), program.weights.get(start)
         if buffer is None or weight is None or buffer.role != "vector" or weight.size != buffer.width:
             yield f"{start!r} cannot be the first value of {name!r}"
-    if not (program.shift or program.fields):
-        return
-    shift = program.buffers.get(program.shift)
-    if shift is None or shift.role != "vector":
-        yield f"fields cannot be added to {program.shift!r}"
-        return
+    for name, count in Counter(program.shifts).items():
+        if name not in program.buffers or program.buffers[name].role != "vector" or count > 1:
+            yield f"fields cannot be added to {name!r}"
+            return
+    width = sum(program.buffers[name].width for name in program.shifts)
     for name in program.fields:
         shape = program.weights[name].shape if name in program.weights else ()
-        if len(shape) != 2 or shape[0] == 0 or shape[1] != shift.width:
-            yield f"field table {name!r} of shape {shape} does not fit {program.shift!r}, {shift.width} wide"
+        if len(shape) != 2 or shape[0] == 0 or not width or shape[1] != width:
+            yield f"field table {name!r} of shape {shape} does not fit {program.shifts}, {width} wide"

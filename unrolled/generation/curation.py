@@ -1,16 +1,17 @@
 """Choosing among samples, by score or by a person; no terminal and no storage in here."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from unrolled.core.errors import UsageError
 from unrolled.generation.novelty import Novelty
 
-By = Literal["likelihood", "novelty"]
+By = Literal["likelihood", "novelty", "soundness"]
 Kind = Literal["keep", "drop", "skip", "rate"]
 RATES = range(1, 6)
+C = TypeVar("C")  # a text or a sound to decide about
 
 
 @dataclass(frozen=True)
@@ -27,21 +28,26 @@ class Candidate:
     fields: Mapping[str, str] = field(default_factory=dict)
 
 
-def best(candidates: Sequence[Candidate], by: By, count: int) -> list[Candidate]:
-    """The `count` candidates with the highest likelihood per symbol or share of new n-grams, best first.
+def best(candidates: Sequence[C], key: Callable[[C], Any], count: int) -> list[C]:
+    """The `count` candidates with the lowest key, best first; earlier ones come first among equals.
 
-    Among equally new ones a shorter verbatim span is better; earlier ones come first among equals.
-    Raises: UsageError if there are not as many, or no novelty to compare.
+    Raises: UsageError if there are not as many.
     """
     if not 0 < count <= len(candidates):
         raise UsageError(f"the best {count} of {len(candidates)}: pass a number from 1 to {len(candidates)}")
-    return sorted(candidates, key=lambda candidate: rank(candidate, by))[:count]
+    return sorted(candidates, key=key)[:count]
 
 
 def rank(candidate: Candidate, by: By) -> tuple[float, float]:
-    """A key that is lower for better candidates."""
+    """A key that is lower for a higher likelihood per symbol or share of new n-grams.
+
+    Among equally new ones a shorter verbatim span is better.
+    Raises: UsageError if there is no novelty to compare, or for what texts do not have.
+    """
     if by == "likelihood":
         return -candidate.likelihood, 0.0
+    if by != "novelty":
+        raise UsageError(f"texts have no {by}: rank by likelihood or novelty")
     if candidate.novelty is None:
         raise UsageError("the training text is not at hand, so novelty is not known: rank by likelihood")
     return candidate.novelty.seen, float(len(candidate.novelty.span))
@@ -56,13 +62,13 @@ class Decision(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Session:
+class Session(Generic[C]):
     """Candidates and the decisions so far: a value, so that undo is forgetting the last one.
 
     "keep", "drop" and "skip" go on to the next candidate, "rate" stays at it.
     """
 
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[C, ...]
     decisions: tuple[Decision, ...] = ()
 
     @property
@@ -71,11 +77,11 @@ class Session:
         return sum(decision.kind != "rate" for decision in self.decisions)
 
     @property
-    def current(self) -> Candidate | None:
+    def current(self) -> C | None:
         """The candidate that is to be decided now."""
         return self.candidates[self.index] if self.index < len(self.candidates) else None
 
-    def decide(self, kind: Kind, rate: int | None = None) -> "Session":
+    def decide(self, kind: Kind, rate: int | None = None) -> "Session[C]":
         """The session after one more decision about the current candidate.
 
         Raises: UsageError if all are decided, or for a rate that is not 1 to 5.
@@ -86,13 +92,13 @@ class Session:
             raise UsageError(f"rate {rate}: pass a whole number from {RATES[0]} to {RATES[-1]} with it")
         return Session(self.candidates, (*self.decisions, Decision(self.index, kind, rate)))
 
-    def undo(self) -> tuple["Session", Decision | None]:
+    def undo(self) -> tuple["Session[C]", Decision | None]:
         """The session before the last decision, and that decision; None where there was none."""
         if not self.decisions:
             return self, None
         return Session(self.candidates, self.decisions[:-1]), self.decisions[-1]
 
-    def kept(self) -> list[Candidate]:
+    def kept(self) -> list[C]:
         """The candidates to keep, in order."""
         return [self.candidates[decision.index] for decision in self.decisions if decision.kind == "keep"]
 

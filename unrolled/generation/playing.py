@@ -193,6 +193,19 @@ class Player:
         self.close(at_once=kind is not None)
 
 
+def play(samples: np.ndarray, rate: int, card: Card, stopped: Callable[[], bool] = lambda: False) -> None:
+    """Play a whole sound, to its end or until `stopped`, which is asked ten times a second."""
+    at_once = True
+    try:
+        for start in range(0, len(samples), max(1, rate // 10)):
+            if stopped():
+                return
+            card.write(samples[start : start + max(1, rate // 10)].clip(-1, 1))
+        at_once = False
+    finally:
+        card.close(at_once)
+
+
 def one_line(error: Exception) -> str:
     """What an error says, on one line."""
     return " ".join(str(error).split())

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from unrolled.codecs.sound import SoundCodec
+from unrolled.generation.folding import Spool, fold
 from unrolled.generation.text import Step
 
 BLOCK_SECONDS = 0.05
@@ -36,3 +37,28 @@ def blocks(steps: Iterable[Step], codec: SoundCodec) -> Iterator[Block]:
 def block(levels: list[list[int]], nats: list[list[float]], codec: SoundCodec) -> Block:
     """The block of some steps."""
     return Block(codec.decode(np.array(levels).T), np.array(nats).sum(0))
+
+
+def folded(made: Iterable[Block], count: int, streams: int, overlap: int) -> Iterator[Block]:
+    """`count` pieces of so many neighbouring streams each, which overlap by so many samples; all are made first.
+
+    After Ctrl-C the streams fold as far as they were made, where that is two overlaps or more, before KeyboardInterrupt
+    goes on.
+    """
+    nats, length, stopped = np.zeros(count), 0, None
+    with Spool(count * streams) as spool:
+        try:
+            for block in made:
+                spool.add(block.samples)
+                nats = nats + block.log_likelihood.reshape(count, streams).sum(1)
+                length += block.samples.shape[1]
+        except KeyboardInterrupt as stop:
+            stopped = stop
+        if stopped is None or length >= 2 * overlap:
+            rows = (range(piece * streams, (piece + 1) * streams) for piece in range(count))
+            pieces = [fold(map(spool.stream, numbers), overlap) for numbers in rows]
+            for samples in zip(*pieces, strict=True):
+                yield Block(np.stack(samples), nats)
+                nats = np.zeros(count)
+    if stopped is not None:
+        raise stopped

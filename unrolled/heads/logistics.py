@@ -1,6 +1,7 @@
 """A mixture of logistic distributions over levels that are evenly spread between -1 and 1."""
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,14 +17,16 @@ class Logistics(Head):
 
     Source: Salimans et al. 2017, "PixelCNN++", eq. 2. Level q lies between the edges 2 q / levels - 1 and
     2 (q + 1) / levels - 1. A scale is kept above a fortieth of a level, in which a logistic lies whole, and below e^10.
+    `outside` is the number of symbols after the levels, such as begin and end, which have probability 0.
     """
 
-    def __init__(self, width: int, levels: int, *, mixtures: int = 10) -> None:
+    def __init__(self, width: int, levels: int, *, mixtures: int = 10, outside: int = 0) -> None:
         super().__init__()
         if levels < 2:
             raise ValueError(f"{levels} levels: a distribution needs 2 or more")
         self.project = nn.Linear(width, 3 * mixtures)
-        self.levels, self.least_log_scale = levels, math.log(2 / levels) - math.log(40)
+        self.levels, self.outside = levels, outside
+        self.least_log_scale = math.log(2 / levels) - math.log(40)
 
     def mixture(self, features: Float[Tensor, "*b o"]) -> tuple[Tensor, Tensor, Tensor]:
         """Logits, means and logarithms of scales of the components on the last axis, in float32 or wider."""
@@ -31,6 +34,21 @@ class Logistics(Head):
         found = found.float() if found.dtype in (torch.bfloat16, torch.float16) else found
         logits, means, log_scales = found.chunk(3, -1)
         return logits, means, log_scales.clamp(self.least_log_scale, 10.0)
+
+    def logits(self, features: Float[Tensor, "*b o"]) -> Float[Tensor, "*b v"]:
+        """Log probability of each symbol, -inf where it is too small for the dtype."""
+        shares, means, log_scales = self.mixture(features)
+        edges = torch.arange(1, self.levels, dtype=means.dtype, device=means.device) * (2 / self.levels) - 1
+        total: Any = 0
+        components = (shares.softmax(-1), means, torch.exp(-log_scales))
+        # one component after the other, so that what is computed of 65,536 levels stays in cache
+        for share, mean, sharpness in zip(*(part.split(1, -1) for part in components), strict=True):
+            place = (edges - mean) * sharpness
+            below, above = torch.sigmoid(place), torch.sigmoid(-place)
+            # S(upper) - S(lower) of the logistic function S as a product: nothing is lost where both are nearly equal
+            inner = below[..., 1:] * above[..., :-1] * -torch.expm1(-(2 / self.levels) * sharpness)
+            total = total + share * torch.cat([below[..., :1], inner, above[..., -1:]], -1)
+        return F.pad(total, (0, self.outside)).log()
 
     def losses(self, features: Float[Tensor, "b t o"], target: Int[Tensor, "b t"]) -> Float[Tensor, "b t"]:
         """Nats of each symbol of `target`."""
@@ -43,7 +61,8 @@ class Logistics(Head):
         last, first = (target == self.levels - 1).unsqueeze(-1), (target == 0).unsqueeze(-1)
         mass = torch.where(last, 0, F.logsigmoid(above)) + torch.where(first, 0, F.logsigmoid(-below))
         mass = mass + torch.where(first | last, 0, torch.log(-torch.expm1(-width)))
-        return -torch.logsumexp(logits.log_softmax(-1) + mass, -1)
+        nats = -torch.logsumexp(logits.log_softmax(-1) + mass, -1)
+        return torch.where(target < self.levels, nats, math.inf)
 
     def log_prob(
         self, features: Float[Tensor, "b t o"], previous: Int[Tensor, "b t"], target: Int[Tensor, "b t"]

@@ -5,7 +5,7 @@ model hears it, that is `codec.normalise(samples)`: coarse levels have their own
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -74,10 +74,14 @@ class Finding(NamedTuple):
     below: float
     above: float
 
+    def shown(self, name: str) -> str:
+        """The value with its name and unit."""
+        value = "none" if self.value is None else f"{self.value:.4g}"
+        return f"{name} {value} {MEASURES[name].unit}"
+
     def words(self, name: str) -> str:
         """The finding in a few words."""
-        value = "none" if self.value is None else f"{self.value:.4g}"
-        return f"{name} {value} {MEASURES[name].unit} where training sound has {self.low:.4g} to {self.high:.4g}"
+        return f"{self.shown(name)} where training sound has {self.low:.4g} to {self.high:.4g}"
 
 
 @dataclass(frozen=True)
@@ -85,13 +89,15 @@ class Verdict:
     """What is wrong with a sound, most of it first; nothing if `verdicts` is empty.
 
     `score`, 0 to 1, ranks samples: 1 minus the mean over windows of how far, in slacks up to 1, the worst measure lies
-    out of its range. So real sound scores near 1, and what has collapsed near 0.
+    out of its range. So real sound scores near 1, and what has collapsed near 0. `excess` is that mean without the
+    bound of 1, which tells apart what has wholly collapsed.
     """
 
     seconds: float
     verdicts: tuple[str, ...]
     score: float
     findings: Mapping[str, Finding]
+    excess: float = 0.0
 
     def warning(self) -> str | None:
         """One line that says what is wrong and shows it, None if nothing is."""
@@ -100,6 +106,15 @@ class Verdict:
         wrong = [name for name, finding in self.findings.items() if max(finding.below, finding.above) >= COLLAPSED]
         return f"{', '.join(self.verdicts)}: {'; '.join(self.findings[name].words(name) for name in wrong)}"
 
+    def words(self) -> str:
+        """One line for people."""
+        what = self.warning() or "within the ranges of the training sound"
+        return f"soundness {self.score:.2f} of 1, {what}"
+
+    def measures(self) -> str:
+        """What was measured, on one line."""
+        return ", ".join(finding.shown(name) for name, finding in self.findings.items())
+
     def to_json(self) -> dict[str, Any]:
         """All of it, with units."""
         findings = {name: {**finding._asdict(), "unit": MEASURES[name].unit} for name, finding in self.findings.items()}
@@ -107,6 +122,7 @@ class Verdict:
             "seconds": self.seconds,
             "verdicts": list(self.verdicts),
             "score": self.score,
+            "excess": self.excess,
             "findings": findings,
         }
 
@@ -125,8 +141,15 @@ def ranges_of(blocks: Iterable[np.ndarray], rate: int) -> Ranges:
         kept.append(measured(heard, begin, rate))
         if len(kept) == 2 * MOST:
             kept, stride = kept[::2], stride * 2
-    rows = np.array(kept)
-    sounding = rows[rows[:, 0] > SILENT]
+    return ranges_in(kept, rate)
+
+
+def ranges_in(rows: Sequence[np.ndarray], rate: int) -> Ranges:
+    """The ranges of windows that were `measured`.
+
+    Raises: DataError where all are silent.
+    """
+    sounding = np.array([row for row in rows if row[0] > SILENT])
     if not len(sounding):
         raise DataError("the training sound is silence only: there are no ranges to learn from it")
     low, high = np.quantile(sounding, [TAIL, 1 - TAIL], axis=0)
@@ -138,14 +161,21 @@ def judge(samples: np.ndarray, rate: int, ranges: Ranges) -> Verdict:
 
     Raises: UsageError if the ranges are of another rate; DataError for sound that is too short.
     """
+    return judge_blocks(pieces(samples), rate, ranges)
+
+
+def judge_blocks(blocks: Iterable[np.ndarray], rate: int, ranges: Ranges) -> Verdict:
+    """As `judge`, of sound that comes in blocks and is never held as a whole."""
     if rate != ranges.rate:
         raise UsageError(
             f"sound of {rate:,} samples a second, ranges of {ranges.rate:,}: learn ranges at the rate of the sound"
         )
-    rows = np.array([measured(heard, begin, rate) for heard, begin in windows(pieces(samples), rate)])
-    below = np.nan_to_num((np.array(ranges.low) - rows) / SLACK * BELOW).clip(0, 1)
-    above = np.nan_to_num((rows - np.array(ranges.high)) / SLACK * ABOVE).clip(0, 1)
-    score = 1 - float(np.maximum(below, above).max(axis=1).mean())
+    counted = Counted(blocks)
+    rows = np.array([measured(heard, begin, rate) for heard, begin in windows(counted, rate)])
+    below = np.nan_to_num((np.array(ranges.low) - rows) / SLACK * BELOW).clip(0)
+    above = np.nan_to_num((rows - np.array(ranges.high)) / SLACK * ABOVE).clip(0)
+    worst = np.maximum(below, above).max(axis=1)
+    score, excess = 1 - float(worst.clip(max=1).mean()), float(worst.mean())
     findings = {}
     for column, name in enumerate(MEASURES):
         values = rows[:, column][~np.isnan(rows[:, column])]
@@ -153,10 +183,22 @@ def judge(samples: np.ndarray, rate: int, ranges: Ranges) -> Verdict:
             value=float(np.median(values)) if len(values) else None,
             low=ranges.low[column],
             high=ranges.high[column],
-            below=float((below[:, column] == 1).mean()),
-            above=float((above[:, column] == 1).mean()),
+            below=float((below[:, column] >= 1).mean()),
+            above=float((above[:, column] >= 1).mean()),
         )
-    return Verdict(len(samples) / rate, named(findings), score, findings)
+    return Verdict(counted.samples / rate, named(findings), score, findings, excess)
+
+
+class Counted:
+    """Blocks, and how many samples they held."""
+
+    def __init__(self, blocks: Iterable[np.ndarray]) -> None:
+        self.blocks, self.samples = blocks, 0
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for block in self.blocks:
+            self.samples += len(block)
+            yield block
 
 
 def named(findings: Mapping[str, Finding]) -> tuple[str, ...]:

@@ -65,7 +65,7 @@ class Memorisation:
     def words(self) -> str:
         """One line for people."""
         if self.nearest is None:
-            return "nothing changes in it, so that it cannot be compared with training sound"
+            return "cannot be compared with training sound: it is shorter than a second, or nothing changes in it"
         match = self.nearest
         same = f"{clock(match.begin)} is {clock(match.place)} of {match.track}"
         rest = f"similarity {match.similarity:.2f}, a copy from {self.limit:.2f}"

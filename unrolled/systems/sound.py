@@ -7,10 +7,9 @@ from torch import nn
 
 from unrolled.codecs.sound import SoundCodec
 from unrolled.core.protocol import Backbone
-from unrolled.heads.categorical import Categorical
-from unrolled.models.sequence import FieldEmbedding, SequenceModel
+from unrolled.models.sequence import FieldEmbedding, SequenceModel, SymbolHead
 
-COMMANDS = frozenset({"train", "generate", "evaluate", "check"})
+COMMANDS = frozenset({"train", "generate", "curate", "judge", "album", "evaluate", "check"})
 FIELD_WIDTH = 64
 
 
@@ -22,7 +21,7 @@ def preset(config: Any, presets: dict[str, dict[str, Any]]) -> Any:
 
 
 def sound_model(
-    codec: SoundCodec, embed: nn.Module, backbone: Backbone, head: Categorical, field_sizes: tuple[int, ...]
+    codec: SoundCodec, embed: nn.Module, backbone: Backbone, head: SymbolHead, field_sizes: tuple[int, ...]
 ) -> SequenceModel:
     """The model of a sound system; `backbone` reads the vector of the fields where the recordings have chosen ones."""
     fields = FieldEmbedding(field_sizes, FIELD_WIDTH) if field_sizes else None

@@ -1,8 +1,10 @@
 """wavenet: sound sample by sample through dilated convolutions. Source: van den Oord et al. 2016."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 from torch import nn
 
 from unrolled.backbones import Convolution
@@ -10,30 +12,43 @@ from unrolled.codecs.sound import SoundCodec
 from unrolled.core.contracts import Budget, System
 from unrolled.data.sampling import Streams
 from unrolled.heads.categorical import Categorical
-from unrolled.models.sequence import SequenceModel
+from unrolled.heads.logistics import Logistics
+from unrolled.models.levels import Levels
+from unrolled.models.sequence import SequenceModel, SymbolHead
 from unrolled.systems.sound import COMMANDS, FIELD_WIDTH, preset, sound_model
 from unrolled.training.recipe import Recipe
 
-# Sizes as published: "full" is that of nv-wavenet, "ibab" and "r9y9" are those of two widely used implementations.
+PLAIN: dict[str, Any] = {"head": "softmax", "levels": 256, "companding": "mu-law", "inlet": 1, "residual_scale": 1.0}
+# Sizes as published: "full" is that of nv-wavenet, the others are those of two widely used implementations.
 PRESETS: dict[str, dict[str, Any]] = {
-    "live": {"cycles": 2, "layers": 10, "kernel": 2, "width": 32, "gate": 32, "skip": 128},
-    "full": {"cycles": 3, "layers": 10, "kernel": 2, "width": 64, "gate": 64, "skip": 256},
-    "ibab": {"cycles": 5, "layers": 10, "kernel": 2, "width": 32, "gate": 32, "skip": 512},
-    "r9y9": {"cycles": 3, "layers": 10, "kernel": 3, "width": 128, "gate": 128, "skip": 128},
-}
+    "live": {**PLAIN, "cycles": 2, "layers": 10, "kernel": 2, "width": 32, "gate": 32, "skip": 128},
+    "full": {**PLAIN, "cycles": 3, "layers": 10, "kernel": 2, "inlet": 2, "width": 64, "gate": 64, "skip": 256},
+    "ibab": {**PLAIN, "cycles": 5, "layers": 10, "kernel": 2, "inlet": 2, "width": 32, "gate": 32, "skip": 512},
+    "r9y9": {
+        **PLAIN, "cycles": 3, "layers": 10, "kernel": 3, "width": 128, "gate": 128, "skip": 128,
+        "residual_scale": math.sqrt(0.5),
+    },
+    "r9y9-logistics": {
+        "head": "logistics", "levels": 65536, "companding": "linear", "inlet": 1, "cycles": 4, "layers": 6,
+        "kernel": 3, "width": 512, "gate": 256, "skip": 256, "residual_scale": math.sqrt(0.5),
+    },
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Config:
-    """Settings of wavenet; sizes left out are those of the preset."""
+    """Settings of wavenet; what is left out is as in the preset."""
 
-    preset: Literal["live", "full", "ibab", "r9y9"] = "live"
-    """live: small enough for sound as it is made; full, ibab, r9y9: published sizes."""
+    preset: Literal["live", "full", "ibab", "r9y9", "r9y9-logistics"] = "live"
+    """live: small enough for sound as it is made; the others: published sizes."""
     rate: int = 16000
     """Samples per second."""
-    levels: int = 256
+    head: Literal["softmax", "logistics"] | None = None
+    """softmax: a probability for each level; logistics: ten mixed bells over evenly spread levels, which may then be
+    many (65536), and samples enter as numbers."""
+    levels: int | None = None
     """Levels of a sample."""
-    companding: Literal["linear", "mu-law"] = "mu-law"
+    companding: Literal["linear", "mu-law"] | None = None
     """How levels are spread: evenly, or finer near silence."""
     cycles: int | None = None
     """Times that the dilations 1, 2, 4, ... are gone through."""
@@ -41,31 +56,52 @@ class Config:
     """Layers of one cycle; the taps of layer n are 2 to the power of n apart, counted from 0."""
     kernel: int | None = None
     """Taps of each layer."""
+    inlet: int | None = None
+    """Samples that enter together below the first layer."""
     width: int | None = None
     """Width of the residual path."""
     gate: int | None = None
     """Width of each half of the gate."""
     skip: int | None = None
     """Width of the skip path."""
+    residual_scale: float | None = None
+    """What the residual path is multiplied by behind each layer."""
     dropout: float = 0.0
     """Share of the last units dropped in training."""
 
 
+def codec(config: Config) -> SoundCodec:
+    """Levels as the settings or the preset have them."""
+    whole = preset(config, PRESETS)
+    return SoundCodec(whole.rate, whole.levels, whole.companding)
+
+
 def build(config: Config, codec: SoundCodec, field_sizes: tuple[int, ...]) -> SequenceModel:
-    """Embedded levels, gated dilated layers with skips, softmax."""
-    assert config.cycles and config.layers and config.kernel and config.width and config.gate and config.skip
-    dilations = tuple(2**layer for layer in range(config.layers)) * config.cycles
+    """Levels as vectors or numbers, gated dilated layers with skips, a distribution over levels."""
+    assert config.cycles and config.layers and config.kernel and config.inlet
+    assert config.width and config.gate and config.skip and config.residual_scale is not None
+    embed: nn.Module
+    head: SymbolHead
+    if config.head == "logistics":
+        embed, input_width = Levels(torch.from_numpy(codec.values), 0), 1
+        head = Logistics(config.skip, codec.levels, outside=codec.size - codec.levels)
+    else:
+        # wide enough for a table of its own for each tap, as a convolution over one-hot vectors has
+        input_width = config.inlet * config.width
+        embed, head = nn.Embedding(codec.size, input_width), Categorical(config.skip, codec.size)
     backbone = Convolution(
-        config.width, config.width, dilations=dilations, kernel=config.kernel, gate_width=config.gate,
-        skip_width=config.skip, dropout=config.dropout, vector_width=FIELD_WIDTH if field_sizes else 0,
+        input_width, config.width, dilations=tuple(2**layer for layer in range(config.layers)) * config.cycles,
+        kernel=config.kernel, inlet_kernel=config.inlet, gate_width=config.gate, skip_width=config.skip,
+        residual_scale=config.residual_scale, dropout=config.dropout, vector_width=FIELD_WIDTH if field_sizes else 0,
     )  # fmt: skip
-    head = Categorical(config.skip, codec.size)
-    return sound_model(codec, nn.Embedding(codec.size, config.width), backbone, head, field_sizes)
+    return sound_model(codec, embed, backbone, head, field_sizes)
 
 
 def recipe(config: Config, budget: Budget) -> Recipe:
-    """Eight streams of carried state under AdamW."""
-    return Recipe(rows=8, length=1024, optimiser="adamw", learning_rate=2e-3, weight_decay=0.0)
+    """Eight streams of carried state, hidden matrices under Muon; the rest learns more gently the wider the model."""
+    assert config.width
+    rate = 4e-3 * min(1.0, 32 / config.width)
+    return Recipe(rows=8, length=1024, optimiser="muon", learning_rate=rate, matrix_rate=0.02, weight_decay=0.0)
 
 
 SYSTEM = System(
@@ -73,7 +109,7 @@ SYSTEM = System(
     summary="sound through dilated convolutions: the crispest samples, a fixed memory of some tenths of a second",
     Config=Config,
     commands=COMMANDS,
-    codec=lambda config: SoundCodec(config.rate, config.levels, config.companding),
+    codec=codec,
     complete=lambda config, budget: preset(config, PRESETS),
     build=build,
     recipe=recipe,

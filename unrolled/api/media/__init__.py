@@ -3,13 +3,20 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 from unrolled.api.options import Options
 from unrolled.api.run import Run
-from unrolled.data.encoded import Encoded
+from unrolled.data.encoded import Encoded, Part
 
 MEDIA = {"text": "unrolled.api.media.text", "sound": "unrolled.api.media.sound"}
+
+
+class Remark(NamedTuple):
+    """One line on what a model made while it trained; `wrong` names what is wrong with that, "" if nothing is."""
+
+    text: str
+    wrong: str
 
 
 @dataclass(frozen=True)
@@ -19,7 +26,7 @@ class Medium:
     `unit`: what bits are counted per. `open` takes paths, options and the config of the system, as a new training
     reads them; `reopen` a run, paths, the options in the run and the share that trains. `bits`: what nats per symbol
     are multiplied by to give bits per unit. `words`: what the data is, from its facts. `flags`: the command line of the
-    medium's own options.
+    medium's own options. `judge`: what is to be said of a specimen of a run beside its training part, None for nothing.
     """
 
     name: str
@@ -33,6 +40,7 @@ class Medium:
     bits: Callable[[Encoded, Any], float]
     words: Callable[[dict[str, Any]], str]
     flags: Callable[[dict[str, Any]], list[str]]
+    judge: Callable[[Any, Part, str], Remark | None]
 
 
 def find_medium(name: str) -> Medium:

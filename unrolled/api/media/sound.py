@@ -6,16 +6,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from unrolled.api.media import Medium
+from unrolled.api.media import Medium, Remark
 from unrolled.api.options import SoundOptions
 from unrolled.api.run import Run
+from unrolled.api.sound_ranges import ranges_of_part, verdict_on
 from unrolled.api.sound_run import SoundRun
 from unrolled.codecs.sound import SoundCodec
-from unrolled.data.encoded import Encoded
+from unrolled.core.errors import DataError
+from unrolled.data.encoded import Encoded, Part
 from unrolled.data.encoded_sound import encode_recordings
 from unrolled.data.recordings import Recordings, open_recordings
 from unrolled.data.sound_split import SoundSplit
 from unrolled.data.sound_tracks import SoundPolicy
+
+LEAST = 0.5  # seconds of a specimen that can be held against whole seconds of training sound
 
 
 def open_sound(paths: Sequence[str | Path], options: SoundOptions, config: Any) -> Recordings:
@@ -59,6 +63,17 @@ def flags(options: dict[str, Any]) -> list[str]:
     return found + ([f"--trim={options['trim']:g}"] if options["trim"] is not None else [])
 
 
+def judge(run: SoundRun, part: Part, path: str) -> Remark:
+    """Whether a sound that a model made while it trained has collapsed."""
+    try:
+        verdict = verdict_on(Path(path), run.codec, ranges_of_part(run.folder, run.codec, part))
+    except DataError as problem:
+        return Remark(f"not judged, {problem}", "")
+    if verdict.seconds < LEAST:
+        return Remark(f"not judged, {verdict.seconds:.2f} s were made in the time there was", "")
+    return Remark(verdict.words(), ", ".join(verdict.verdicts))
+
+
 MEDIUM = Medium(
     name="sound",
     unit="sample",
@@ -71,4 +86,5 @@ MEDIUM = Medium(
     bits=bits_per_sample,
     words=words,
     flags=flags,
+    judge=judge,
 )

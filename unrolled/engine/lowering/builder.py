@@ -1,6 +1,7 @@
 """What lowering writes into: buffers, weights and operations of a program that grows."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +81,7 @@ class Builder:
         self.starts: dict[str, str] = {}
         self.shifts: list[tuple[np.ndarray, str]] = []  # maps of the context vector, and the state that each gives
         self.made: dict[Value, Operand] = {}
+        self.pace = ("", 1)  # of the operations that are emitted
 
     def lower(self, module: nn.Module, value: Value, path: str) -> Value:
         """What a module gives for a value; `path` names its state. Raises: NotLowered."""
@@ -109,6 +111,13 @@ class Builder:
             self.weights[name] = exact(tensor).astype(np.float32)
         return name
 
+    @contextmanager
+    def every(self, steps: int, clock: Operand) -> Iterator[None]:
+        """Operations that are emitted meanwhile run only where the clock stands at a multiple of `steps`."""
+        before, self.pace = self.pace, (clock.buffer, steps)
+        yield
+        self.pace = before
+
     def emit(
         self,
         kind: str,
@@ -118,7 +127,7 @@ class Builder:
         numbers: Sequence[float] = (),
     ) -> Operand:
         """Add an operation to the step; returns its output."""
-        self.step.append(Operation(kind, output, inputs, tuple(weights), tuple(map(float, numbers))))
+        self.step.append(Operation(kind, output, inputs, tuple(weights), tuple(map(float, numbers)), *self.pace))
         return output
 
     def apply(self, kind: str, *inputs: Operand) -> Operand:

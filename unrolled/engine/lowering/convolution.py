@@ -1,5 +1,7 @@
 """Lowering of dilated convolutions."""
 
+import torch
+
 from unrolled.backbones.convolution import Convolution, ConvolutionLayer
 from unrolled.engine.lowering.builder import Builder, NotLowered, Value, exact
 from unrolled.engine.operations import Operand
@@ -11,11 +13,18 @@ def convolution(builder: Builder, module: Convolution, value: Value, path: str) 
     both = builder.register(width + skip_width)
     residual, skip = Operand(both.buffer, 0, width), Operand(both.buffer, width, skip_width)
     own, control = parted(value, module)
+    shifts, path = conditioning(builder, module, path)
+    first = 0
+    if module.inlet_reach:
+        x, first = builder.operand(own), 1
+        ring = builder.buffer(f"{path}.0", "ring", module.inlet_reach, x.width)
+        taps = builder.register(module.inlet.in_features)
+        own = Value(operand=builder.emit("taps", taps, x, ring, numbers=[1]))
     builder.linear(own, module.inlet.weight, module.inlet.bias, output=residual)
     builder.emit("zero", skip)
-    shifts, path = conditioning(builder, module, path)
+    scale = scaling(builder, module)
     for index, (layer, shift) in enumerate(zip(module.layers, shifts, strict=True)):
-        ring = builder.buffer(f"{path}.{index}", "ring", layer.reach, width)
+        ring = builder.buffer(f"{path}.{first + index}", "ring", layer.reach, width)
         gated = gates(builder, layer, residual, ring, control, shift)
         weight, bias, output = layer.paths.weight, layer.paths.bias, both
         if index + 1 == len(module.layers):  # nothing reads the last residual
@@ -23,6 +32,8 @@ def convolution(builder: Builder, module: Convolution, value: Value, path: str) 
             bias = builder.named(bias[width:], f"{builder.names[id(bias)]}.skip")
             output = skip
         builder.emit("linear_add", output, gated, weights=[builder.weight(weight), builder.weight(bias)])
+        if scale is not None and output is both:
+            builder.emit("multiply", residual, residual, scale)
     return builder.lower(module.outlet, Value(operand=skip), path)
 
 
@@ -46,6 +57,17 @@ def conditioning(builder: Builder, module: Convolution, path: str) -> tuple[list
     every = builder.buffer(f"{path}.shifts", "vector", layers, width)
     builder.shifts.append((exact(module.vector.weight) * module.vector.in_features**-0.5, every.buffer))
     return [Operand(every.buffer, index * width, width) for index in range(layers)], f"{path}.buffers"
+
+
+def scaling(builder: Builder, module: Convolution) -> Operand | None:
+    """What the residual path is multiplied by behind each layer but the last, made by the prologue; None for 1."""
+    scale = module.layers[0].scale if len(module.layers) else 1
+    if scale == 1:
+        return None
+    name, numbers = f"{builder.names[id(module.inlet.weight)]}.scale", torch.full((module.width,), scale)
+    weights = [builder.named(numbers.unsqueeze(1), f"{name}.unused"), builder.named(numbers, name)]
+    nothing = builder.kept("zero", 1)
+    return builder.kept("linear", module.width, nothing, weights=[builder.weight(weight) for weight in weights])
 
 
 def gates(

@@ -42,9 +42,7 @@ def reuse(
             places[name] = place(buffers[name], found, free)
         if not ends(operation):
             free += done
-        after.append(
-            Operation(operation.kind, moved(operation.output), tuple(map(moved, operation.inputs)), *operation[3:])
-        )
+        after.append(operation._replace(output=moved(operation.output), inputs=tuple(map(moved, operation.inputs))))
     return found, tuple(after), moved(output)
 
 

@@ -9,6 +9,7 @@ from unrolled.backbones.feedforward import GELU, SwiGLU
 from unrolled.backbones.nested_lstm import NestedLSTM
 from unrolled.backbones.positions import LearnedPositions
 from unrolled.backbones.recurrent import GRU, LSTM, Elman
+from unrolled.backbones.tiers import Tiers
 from unrolled.backbones.window import Window
 from unrolled.engine.lowering.attention import attention
 from unrolled.engine.lowering.builder import Lowering
@@ -27,6 +28,7 @@ from unrolled.engine.lowering.feedforward import (
 from unrolled.engine.lowering.nested_lstm import nested_lstm
 from unrolled.engine.lowering.positions import learned_positions
 from unrolled.engine.lowering.recurrent import elman, gru, lstm
+from unrolled.engine.lowering.tiers import tiers
 from unrolled.engine.lowering.window import window
 
 TABLE: dict[type, Lowering] = {
@@ -41,6 +43,7 @@ TABLE: dict[type, Lowering] = {
     LSTM: lstm,
     NestedLSTM: nested_lstm,
     Convolution: convolution,
+    Tiers: tiers,
     Attention: attention,
     GELU: gelu_block,
     SwiGLU: swiglu_block,
