@@ -15,7 +15,7 @@ from typing import Any
 from unrolled.core.errors import DataError
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-SHARED_TEXT = CHECKOUT.parent / "shared" / "data" / "text"
+SHARED = CHECKOUT.parent / "shared" / "data"
 
 
 def shared_text(name: str) -> Path:
@@ -23,7 +23,19 @@ def shared_text(name: str) -> Path:
 
     Raises: DataError where it is absent.
     """
-    path = SHARED_TEXT / name
+    return shared(SHARED / "text" / name)
+
+
+def shared_sound(name: str) -> Path:
+    """A file or folder of real recordings beside the checkout.
+
+    Raises: DataError where it is absent.
+    """
+    return shared(SHARED / "audio" / name)
+
+
+def shared(path: Path) -> Path:
+    """A path, if it is there."""
     if not path.exists():
         raise DataError(f"{path}: this measurement needs it: put the data folder beside the checkout")
     return path
@@ -83,6 +95,19 @@ def processor() -> str:
     except (OSError, StopIteration):
         pass
     return f"{name} ({torch.backends.cpu.get_cpu_capability()})"
+
+
+def rows_in(path: Path | None) -> list[dict[str, Any]]:
+    """The rows of a file, none where there is no file."""
+    return [] if path is None or not path.exists() else list(map(json.loads, path.read_text().splitlines()))
+
+
+def kept(path: Path | None, row: dict[str, Any]) -> dict[str, Any]:
+    """A row that has been added to a file, if one is given."""
+    if path is not None:
+        with open(path, "a") as file:
+            file.write(json.dumps(row) + "\n")
+    return row
 
 
 def emit(rows: Iterable[dict[str, Any]], as_json: bool) -> None:

@@ -106,3 +106,13 @@ def test_an_interruption_gives_the_cursor_back() -> None:
         display.show(EVENTS[1])
         raise KeyboardInterrupt
     assert stream.getvalue().count("\x1b[?25h") == 1
+
+
+def test_bits_are_counted_per_unit_of_the_medium() -> None:
+    stream = io.StringIO()
+    display = PlainDisplay(stream, ticking(100))
+    display.show(Started("runs/one", "wavenet", "a plan", "sample"))
+    display.show(Evaluated(30, 2.0, 2.885, False))
+    display.show(Sampled(30, "runs/one/sounds/update-30.wav"))
+    assert "2.88 bits/sample" in stream.getvalue()
+    assert "fresh sound:\n  runs/one/sounds/update-30.wav" in stream.getvalue()

@@ -20,7 +20,7 @@ from unrolled.cli.main import main
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = ("README.md", "CONTRIBUTING.md")
 BLOCK = re.compile(r"(?P<reason><!-- not run: .+? -->\n)?^```(?P<kind>python|console)\n(?P<text>.*?)^```$", re.M | re.S)
-SHORT = {"--minutes": ("--steps", "5"), "minutes=3": "steps=5", "--seconds": ("--seconds", "0.01")}
+SHORT = {"--minutes": ("--steps", "5"), "minutes=3": "steps=5", "--seconds": ("--seconds", "1"), "--lengths": ("--lengths", "1,1")}
 LINES = (
     "The bustle in a house the morning after death is solemnest of industries enacted upon earth.",
     "Shall I compare thee to a summer's day? Thou art more lovely and more temperate.",
@@ -50,7 +50,7 @@ def commands(block: Block) -> list[list[str]]:
     for line in block.text.splitlines():
         if line.startswith("$ unrolled "):
             words = shlex.split(line, comments=True)[2:]
-            for budget in ("--minutes", "--seconds"):
+            for budget in ("--minutes", "--seconds", "--lengths"):
                 if budget in words:
                     place = words.index(budget)
                     words[place : place + 2] = SHORT[budget]

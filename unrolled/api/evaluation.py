@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 
+from unrolled.api.baselines import baselines_of
 from unrolled.api.costs import keep_cost
 from unrolled.api.engines import Engine, EngineName, Native
 from unrolled.api.media import find_medium
@@ -19,9 +20,10 @@ from unrolled.codecs.text import TextCodec
 from unrolled.core.contracts import Batch
 from unrolled.core.errors import DataError, UsageError
 from unrolled.core.shapes import Bool, Float, Int, Tensor
-from unrolled.data.encoded import Part
+from unrolled.data.encoded import Encoded, Part
 from unrolled.data.evaluation import carried, evaluation_windows, random_windows
 from unrolled.engine.runtime import Precision, Session
+from unrolled.inspection.baselines import Baselines
 from unrolled.store.records import Cost
 from unrolled.training.evaluation import carried_into, summarise, to_device
 
@@ -37,7 +39,8 @@ class Evaluation:
     `window` is in symbols. Bits per character and per byte leave out what is no text, such as the end symbol, and the
     `unknown` symbols, of which nobody knows how many characters they stand for; sound has bits per sample instead, and
     what does not fit is None. `cost`: nats per symbol above those that the same engine has in float32, None where
-    `precision` is float32.
+    `precision` is float32. `baselines`: bits per sample of trivial predictors on all of the part that was scored, for
+    sound; `under_best` is by how much the run is under the best of them.
     """
 
     nats: float
@@ -56,6 +59,8 @@ class Evaluation:
     engine: str = "torch"
     precision: Precision = "float32"
     cost: float | None = None
+    baselines: Baselines | None = None
+    under_best: float | None = None
 
 
 def evaluate(
@@ -81,21 +86,23 @@ def evaluate(
     require(run.system, "evaluate")
     protocol, window = settled(run, protocol, window)
     split = split or ("all" if data else "validation")
-    part, unknown = evaluation_part(run, data, split)
+    source = evaluation_source(run, data, split)
     chosen = run.engines.choose("torch" if (engine, precision) == ("auto", "float32") else engine, precision)
-    reading = partial(read, part, protocol, window, count, seed)
+    reading = partial(read, source.part, protocol, window, count, seed)
     found = score(run, losses(run, chosen, reading()))
     cost = None
     if precision != "float32":
         cost = found.nats - score(run, losses(run, run.engines.choose("native", "float32"), reading())).nats
         if not data and split == "validation" and protocol != "random":
             keep_cost(run, Cost(run.model_sha256, precision, found.nats, cost, found.predictions, protocol))
+    trivial = trivially(run, source)
     return Evaluation(
         found.nats, found.stderr, found.predictions, math.exp(min(found.nats, 700.0)),
         found.bits_per_character, found.bits_per_byte, found.bits_per_sample,
         protocol, CARRIED_CHUNK if protocol == "carried" else window,
         "carried" if protocol == "carried" else "anew in each window", split,
-        ", ".join(map(str, data)) or "the run's own", unknown, chosen.name, precision, cost,
+        ", ".join(map(str, data)) or "the run's own", source.unknown, chosen.name, precision, cost,
+        trivial, None if trivial is None else trivial.best - (found.bits_per_sample or 0.0),
     )  # fmt: skip
 
 
@@ -111,8 +118,17 @@ def settled(run: Run, protocol: Protocol | None, window: int | None) -> tuple[Pr
     return protocol, window
 
 
-def evaluation_part(run: Run, data: Sequence[str | Path], split: Split) -> tuple[Part, int]:
-    """The part to read, and how many unknown symbols it holds."""
+class Source(NamedTuple):
+    """A part to score on, how many unknown symbols it holds, and the data that it is of."""
+
+    part: Part
+    unknown: int
+    encoded: Encoded
+    fingerprint: str
+
+
+def evaluation_source(run: Run, data: Sequence[str | Path], split: Split) -> Source:
+    """The part of the run's own data, or of other, that a split names."""
     medium, options = find_medium(run.system.medium), run.config.training["options"]
     paths = list(data) or run.config.data["paths"]
     try:
@@ -130,7 +146,19 @@ def evaluation_part(run: Run, data: Sequence[str | Path], split: Split) -> tuple
     part = encoded.validation if name == "validation" else encoded.train
     if len(part.symbols) < 2:
         raise DataError(f"the {split} part of {paths[0]} has {len(part.symbols)} symbols: too few to score")
-    return part, sum(encoded.unknown[name].values())
+    return Source(part, sum(encoded.unknown[name].values()), encoded, corpus.fingerprint())
+
+
+def trivially(run: Run, source: Source) -> Baselines | None:
+    """What trivial predictors score on the same part, None for text."""
+    if run.system.medium != "sound":
+        return None
+
+    def train() -> Part:
+        own = source.fingerprint == run.config.data["fingerprint"]
+        return source.encoded.train if own else evaluation_source(run, (), "train").part
+
+    return baselines_of(run, train, source.part, source.fingerprint)
 
 
 def read(part: Part, protocol: Protocol, window: int, count: int, seed: int) -> Iterator[Batch]:
@@ -142,9 +170,11 @@ def read(part: Part, protocol: Protocol, window: int, count: int, seed: int) -> 
 
 def losses(run: Run, engine: Engine, batches: Iterator[Batch]) -> Iterator[tuple[Batch, Float[Tensor, "b t"]]]:
     """Batches with the nats of their targets, the state carried from one to the next."""
-    if isinstance(engine, Native):
-        yield from forced_losses(engine, batches)
-        return
+    return forced_losses(engine, batches) if isinstance(engine, Native) else model_losses(run, batches)
+
+
+def model_losses(run: Run, batches: Iterator[Batch]) -> Iterator[tuple[Batch, Float[Tensor, "b t"]]]:
+    """`losses` by the model itself, which reads in parallel."""
     state = None
     for batch in batches:
         batch = to_device(batch, run.device)
@@ -153,7 +183,7 @@ def losses(run: Run, engine: Engine, batches: Iterator[Batch]) -> Iterator[tuple
 
 
 def forced_losses(engine: Native, batches: Iterator[Batch]) -> Iterator[tuple[Batch, Float[Tensor, "b t"]]]:
-    """The same by the step engine, which is forced to draw the targets."""
+    """`losses` by the step engine, which is forced to draw the targets."""
     program, session = engine.packed.program, None
     for batch in batches:
         rows = list(range(len(batch.restart)))
@@ -186,11 +216,11 @@ def score(run: Run, read: Iterator[tuple[Batch, Float[Tensor, "b t"]]]) -> Score
         mask = batch.mask.cpu()
         nats = torch.where(mask, found.cpu().double(), 0)
         for block in range(0, nats.shape[1], 64):  # blocks, so that one long row has a standard error too
-            sums.append(nats[:, block : block + 64].sum(1))
-            counts.append(mask[:, block : block + 64].sum(1))
+            sums += nats[:, block : block + 64].sum(1).tolist()  # numbers: small tensors that stay break up the heap
+            counts += mask[:, block : block + 64].sum(1).tolist()
         if text is not None:
             text.add(nats, batch.targets.cpu(), mask)
-    total = summarise(torch.cat(sums), torch.cat(counts), "", "")
+    total = summarise(torch.tensor(sums, dtype=torch.float64), torch.tensor(counts), "", "")
     if text is None:
         return Scored(total.nats, total.stderr, total.predictions, None, None, total.nats / math.log(2))
     per_character, per_byte = text.bits()

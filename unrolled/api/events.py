@@ -6,19 +6,22 @@ from typing import TypeAlias
 
 @dataclass(frozen=True)
 class Started:
-    """Training begins: the run's path, its system, and a line on the plan (sizes, data, budget)."""
+    """Training begins: the run's path, its system, and a line on the plan (sizes, data, budget).
+
+    `unit` is what bits are counted per from here on: a character, a sample of sound.
+    """
 
     run: str
     system: str
     plan: str
+    unit: str = "character"
 
 
 @dataclass(frozen=True)
 class Progress:
     """After an update: smoothed training loss in nats per symbol and bits per unit, speed in symbols per second.
 
-    The unit is what the medium counts: a character, a sample of sound. `fraction` of the budget lies in 0..1;
-    `seconds_left` is None until it can be told.
+    `fraction` of the budget lies in 0..1; `seconds_left` is None until it can be told.
     """
 
     step: int

@@ -11,6 +11,7 @@ import torch
 
 from unrolled.api.cards import card, next_commands, notes
 from unrolled.api.events import Evaluated, Event, Finished, Note, Progress, Started
+from unrolled.api.expectations import needs
 from unrolled.api.job import Job
 from unrolled.api.pace import Pace, fastest_threads, revisions
 from unrolled.api.specimens import Specimens
@@ -30,6 +31,7 @@ from unrolled.training.loop import Update, train
 
 EVALUATIONS = 12  # in one run, unless the recipe says how often
 SHOW_SECONDS, WRITE_SECONDS = 0.2, 2.0  # between updates that are shown, and that are written down
+SPECIMEN_SHARE = 0.1  # of a time budget, after the first one
 FIRST_CHECKPOINT = 0.08  # of a time budget: then the speed is known better than from the first measurement
 
 
@@ -84,6 +86,7 @@ class Session:
             job.model, job.sampler, job.recipe, job.options.seed, self.group, job.options.threads
         )
         overhead = (EVALUATIONS + 1) * validation.seconds(validation.probe)
+        overhead += min(SPECIMEN_SHARE * budget, EVALUATIONS * job.medium.specimen_seconds)
         return int(self.group.agreed(self.pace.updates(self.update_seconds, overhead)))
 
     def reopen(self, config: RunConfig) -> bool:
@@ -214,7 +217,10 @@ class Session:
 
     def show_specimen(self) -> None:
         """Tell what the model writes by now, if more is to come and its system can write."""
-        if self.group.is_first and self.progress.step < self.progress.steps and "generate" in self.job.system.commands:
+        more = self.progress.step < self.progress.steps and "generate" in self.job.system.commands
+        share = 0.0 if self.pace.seconds is None else SPECIMEN_SHARE
+        too_much = share and self.specimens.seconds > share * self.pace.elapsed()
+        if self.group.is_first and more and not too_much:
             self.specimens.show(self.progress.step, self.config())
 
     def replan(self, seconds: float) -> None:
@@ -254,9 +260,13 @@ class Session:
             f"{parameters:,} parameters ({sizes}), {len(job.encoded.train.symbols):,} symbols to learn from, "
             f"{self.progress.steps:,} updates of {job.recipe.rows} x {job.recipe.length}"
         )
-        self.observe(Started(str(self.folder.path), job.system.name, plan))
-        for line in notes(job.encoded, job.fields.names, is_continued=job.parent is not None):
-            self.observe(Note(line))
+        if self.update_seconds:
+            plan += f": {needs(self.progress.steps - self.progress.step, self.update_seconds)}"
+        self.observe(Started(str(self.folder.path), job.system.name, plan, job.medium.unit))
+        lines = notes(job.encoded, job.fields.names, is_continued=job.parent is not None)
+        for line in (*lines, job.medium.to_beat(job.encoded, job.codec)):
+            if line:
+                self.observe(Note(line))
 
     def finish(self, state: str) -> None:
         """Save where training is, score the best weights, and tell what to do next."""

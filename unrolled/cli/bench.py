@@ -18,6 +18,10 @@ BENCHES = {
     "speed": "training speed against a bare loop and the machine's matrix-product rate",
     "precision": "what bfloat16 and int8 cost each text system in nats",
     "generate": "speed of generation against other packages and against what the machine can do",
+    "sound": "seconds of sound per second, the time to the first of it, and many streams at once",
+    "learning": "sound models against trivial predictors after a given time, and what int8 costs them",
+    "studies": "the studies of SampleRNN's authors at a size that fits two cores, beside their figures",
+    "hours": "time and memory against hours of recordings",
     "growth": "time and memory against corpus size, sequence length and length of generation",
     "survival": "SIGKILL at random instants: no unusable run, the same final weights",
 }

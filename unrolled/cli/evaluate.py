@@ -70,6 +70,7 @@ def main(arguments: Sequence[str]) -> int:
     ]
     if found.cost is not None:
         lines[-1] += f", which costs {round(found.cost, 4) + 0.0:.4f} nats per symbol against float32"
+    lines += baselines_in_words(found)
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
 
@@ -79,3 +80,15 @@ def bits_in_words(found: Any) -> str:
     if found.bits_per_sample is not None:
         return f"{found.bits_per_sample:.4f} per sample"
     return f"{found.bits_per_character:.4f} per character, {found.bits_per_byte:.4f} per byte"
+
+
+def baselines_in_words(found: Any) -> list[str]:
+    """What trivial predictors score, for sound."""
+    if found.baselines is None:
+        return []
+    trivial, apart = found.baselines, found.under_best
+    return [
+        f"baselines    {trivial.frequencies:.4f} bits per sample by the frequencies of levels,",
+        f"             {trivial.fixed:.4f} by linear prediction, {trivial.following:.4f} with a scale that follows",
+        f"             the run is {abs(apart):.4f} {'under' if apart >= 0 else 'ABOVE'} the best of them",
+    ]

@@ -98,7 +98,7 @@ class PlainDisplay:
     """Lines for a log; progress at most every ten seconds."""
 
     def __init__(self, stream: Stream, clock: Callable[[], float] = time.monotonic) -> None:
-        self.stream, self.due = stream, Seldom(PLAIN_SECONDS, clock)
+        self.stream, self.due, self.unit = stream, Seldom(PLAIN_SECONDS, clock), Started.unit
 
     def __enter__(self) -> "PlainDisplay":
         return self
@@ -108,8 +108,9 @@ class PlainDisplay:
 
     def show(self, event: Event) -> None:
         """Show one event."""
+        self.unit = event.unit if isinstance(event, Started) else self.unit
         if not isinstance(event, Progress) or self.due():
-            print(printable(describe(event)), file=self.stream, flush=True)
+            print(printable(describe(event, self.unit)), file=self.stream, flush=True)
 
 
 class BarDisplay:
@@ -130,6 +131,7 @@ class BarDisplay:
             refresh_per_second=4,
         )
         self.task = self.bar.add_task("measuring this machine", total=1.0)
+        self.unit = Started.unit
 
     def __enter__(self) -> "BarDisplay":
         self.bar.start()
@@ -140,44 +142,48 @@ class BarDisplay:
 
     def show(self, event: Event) -> None:
         """Show one event."""
+        self.unit = event.unit if isinstance(event, Started) else self.unit
         if isinstance(event, Progress):
-            self.bar.update(self.task, completed=event.fraction, description=_figures(event))
+            self.bar.update(self.task, completed=event.fraction, description=_figures(event, self.unit))
             return
         styles = {Sampled: "italic", Note: "yellow", Evaluated: "bold" if getattr(event, "is_best", False) else ""}
         self.console.print(
-            printable(describe(event)), style=styles.get(type(event), ""), markup=False, soft_wrap=True, emoji=False
+            printable(describe(event, self.unit)),
+            style=styles.get(type(event), ""),
+            markup=False,
+            soft_wrap=True,
+            emoji=False,
         )
 
 
-def describe(event: Event) -> str:
-    """An event in words; several lines only for samples and the end."""
+def describe(event: Event, unit: str) -> str:
+    """An event in words, with bits counted per `unit`; several lines only for samples and the end."""
     match event:
         case Started():
             return f"{event.run}: {event.system}, {event.plan}"
         case Progress():
-            return f"step {event.step} ({event.fraction:.0%}): {_figures(event)}"
+            return f"step {event.step} ({event.fraction:.0%}): {_figures(event, unit)}"
         case Evaluated():
             best = " (best so far)" if event.is_best else ""
-            return f"step {event.step}: validation {_loss(event.nats, event.bits)}{best}"
+            return f"step {event.step}: validation {_loss(event.nats, event.bits, unit)}{best}"
         case Sampled():
-            return f"step {event.step}, the model writes:\n" + "\n".join(
-                f"  {line}" for line in event.text.splitlines()
-            )
+            made = "fresh sound" if unit == "sample" else "the model writes"
+            return f"step {event.step}, {made}:\n" + "\n".join(f"  {line}" for line in event.text.splitlines())
         case Note():
             return event.text
         case Finished():
-            loss = f", best validation {_loss(event.nats, event.bits or 0.0)}" if event.nats is not None else ""
+            loss = f", best validation {_loss(event.nats, event.bits or 0.0, unit)}" if event.nats is not None else ""
             first = f"{event.run}: {event.state} after {event.step} steps, {readable_time(event.seconds)}{loss}"
             return "\n".join([first, *(f"  {command}" for command in event.next_commands)])
 
 
-def _figures(event: Progress) -> str:
+def _figures(event: Progress, unit: str) -> str:
     left = "" if event.seconds_left is None else f" · {readable_time(event.seconds_left)} left"
-    return f"{_loss(event.nats, event.bits)} · {_speed(event.speed)}{left}"
+    return f"{_loss(event.nats, event.bits, unit)} · {_speed(event.speed)}{left}"
 
 
-def _loss(nats: float, bits: float) -> str:
-    return f"{nats:.3f} nats, {bits:.2f} bits/character"
+def _loss(nats: float, bits: float, unit: str) -> str:
+    return f"{nats:.3f} nats, {bits:.2f} bits/{unit}"
 
 
 def _speed(speed: float) -> str:

@@ -65,6 +65,26 @@ def step_deviation(backbone: Backbone[Any], x: Float[Tensor, "b t i"], state: St
         return deviation(backbone.parallel(x, state), scan(backbone.step, x, state))
 
 
+def reset_deviation(backbone: Backbone[Any], x: Float[Tensor, "b t i"], state: State, places: Sequence[int]) -> float:
+    """L1 and L4 across resets: `step` over all rows, each put back to `state` at its own place, against `parallel` over
+    the two pieces of each row alone. Nothing happens to a row whose place is 0.
+    """
+    starts, after, outputs, worst = torch.tensor(places, device=x.device), state, [], 0.0
+    with quiet(backbone), torch.no_grad():
+        for position, symbol in enumerate(x.unbind(1)):
+            after = states.where(starts == position, state, after) if position in places else after
+            output, after = backbone.step(symbol, after)
+            outputs.append(output)
+        together = (torch.stack(outputs, 1), after)
+        for index, place in enumerate(places):
+            row = torch.tensor([index], device=x.device)
+            first = states.take(state, row)
+            before = [backbone.parallel(x[row, :place], first)[0]] if place else []
+            output, last = backbone.parallel(x[row, place:], first)
+            worst = max(worst, deviation(states.take(together, row), (torch.cat([*before, output], 1), last)))
+    return worst
+
+
 def gradient_deviation(backbone: Backbone[Any], x: Float[Tensor, "b t i"], state: State) -> float:
     """L1: `parallel` against `step` in the gradients of inputs, parameters and first state."""
     with quiet(backbone):

@@ -43,13 +43,14 @@ def evaluate_batches(
             batch = to_device(batch, device)
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
                 losses, state = model.losses(batch, carried_into(batch, state))
-            sums.append(torch.where(batch.mask, losses, 0).double().sum(1))
-            counts.append(batch.mask.sum(1))
+            # numbers, as small tensors that stay would keep the heap from being used again and let it grow
+            sums += torch.where(batch.mask, losses, 0).double().sum(1).tolist()
+            counts += batch.mask.sum(1).tolist()
     finally:
         model.train(was_training)
     if not sums:
         return Score(math.nan, 0, math.nan, protocol, split)
-    return summarise(torch.cat(sums).cpu(), torch.cat(counts).cpu(), protocol, split)
+    return summarise(torch.tensor(sums, dtype=torch.float64), torch.tensor(counts), protocol, split)
 
 
 def carried_into(batch: Batch, state: State | None) -> State | None:

@@ -27,6 +27,8 @@ class Medium:
     reads them; `reopen` a run, paths, the options in the run and the share that trains. `bits`: what nats per symbol
     are multiplied by to give bits per unit. `words`: what the data is, from its facts. `flags`: the command line of the
     medium's own options. `judge`: what is to be said of a specimen of a run beside its training part, None for nothing.
+    `specimen_seconds`: what making and judging one takes at most, 0 where that is not worth counting. `to_beat`: what
+    the figures of a training should be compared with, "" for nothing.
     """
 
     name: str
@@ -41,6 +43,8 @@ class Medium:
     words: Callable[[dict[str, Any]], str]
     flags: Callable[[dict[str, Any]], list[str]]
     judge: Callable[[Any, Part, str], Remark | None]
+    specimen_seconds: float = 0.0
+    to_beat: Callable[[Encoded, Any], str] = lambda encoded, codec: ""
 
 
 def find_medium(name: str) -> Medium:

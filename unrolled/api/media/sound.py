@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from unrolled.api.expectations import sound_to_beat
 from unrolled.api.media import Medium, Remark
 from unrolled.api.options import SoundOptions
 from unrolled.api.run import Run
@@ -87,4 +88,6 @@ MEDIUM = Medium(
     words=words,
     flags=flags,
     judge=judge,
+    specimen_seconds=3.0,
+    to_beat=sound_to_beat,
 )

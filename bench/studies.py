@@ -1,0 +1,123 @@
+"""The studies of SampleRNN's authors at a size that fits two cores: windows, the embedding, two tiers or three.
+
+Every configuration makes as many updates and reads as many samples in each: windows that are half as long come in twice
+as many rows. Bits compare within a column only, as the published ones are of other data. Rows already in the file given
+by --rows are not measured again. Source of the figures: Mehri et al. 2017, tables 1 to 3.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench.common import evaluated, hardware, kept, rows_in, shared_sound, temporary_runs, trained
+from unrolled.core.errors import UsageError
+
+UPDATE = 8192  # samples
+SCORED = ("--protocol=random", "--window=8000", "--count=100")
+WINDOWS = {32: 1.575, 64: 1.468, 128: 1.412, 256: 1.391, 512: 1.364}  # bits per sample on Blizzard, validation
+
+
+class Configuration(NamedTuple):
+    """One model and the window of its training."""
+
+    arguments: tuple[str, ...]
+    window: int = 512
+
+
+class Comparison(NamedTuple):
+    """Two configurations, of which the authors found the second better, and their bits per sample."""
+
+    worse: str
+    better: str
+    published: tuple[float, float]
+    data: str
+
+
+CONFIGURATIONS = {f"window {window}": Configuration(("--preset=3-tier",), window) for window in WINDOWS} | {
+    "2-tier": Configuration(("--preset=2-tier",)),
+    "2-tier without embedding": Configuration(("--preset=2-tier", "--embedding=0")),
+}
+STUDIES = {
+    "window": Comparison("window 32", "window 512", (WINDOWS[32], WINDOWS[512]), "Blizzard, validation"),
+    "embedding": Comparison("2-tier without embedding", "2-tier", (1.566, 1.392), "Blizzard, test"),
+    "tiers": Comparison("window 512", "2-tier", (1.159, 1.076), "music, test"),  # the first is the one of three tiers
+}
+
+
+@dataclass(frozen=True)
+class Command:
+    """What to train and for how long."""
+
+    data: str = "music16k"
+    """folder of real recordings"""
+    validation: str = "Deprecation"
+    """track that validates"""
+    samples: int = 12_000_000
+    """samples that each of the seven configurations reads"""
+    width: int = 128
+    """units of each layer"""
+    embedding: int = 64
+    """width of the embedding"""
+    only: tuple[str, ...] = ()
+    """a configuration, may be repeated: "window 32", 2-tier (default: all)"""
+    threads: int | None = None
+    """threads of training (default: what is fastest)"""
+    rows: Path | None = None
+    """file of rows measured before; new rows are added to it"""
+
+
+def measure(command: Command) -> Iterator[dict[str, Any]]:
+    """One row a configuration, then one a study whose configurations are all there."""
+    if unknown := [name for name in command.only if name not in CONFIGURATIONS]:
+        raise UsageError(f"no configuration is called {unknown[0]!r}: there are {', '.join(CONFIGURATIONS)}")
+    known = {row.get("arguments"): row for row in rows_in(command.rows)}
+    found: dict[str, dict[str, Any]] = {}
+    with temporary_runs() as runs:
+        for name in command.only or CONFIGURATIONS:
+            words = words_of(name, command)
+            row = known.get(" ".join(words))
+            found[name] = row or kept(command.rows, trial(name, words, command, runs) | hardware())
+            yield found[name]
+    for study, comparison in STUDIES.items():
+        if comparison.worse in found and comparison.better in found:
+            yield verdict(study, comparison, *(found[name] for name in (comparison.worse, comparison.better)))
+
+
+def words_of(name: str, command: Command) -> list[str]:
+    """The options of a training."""
+    configuration = CONFIGURATIONS[name]
+    rows = max(1, UPDATE // configuration.window)
+    steps = max(1, command.samples // (rows * configuration.window))
+    words = ["--system=sample-rnn", f"--width={command.width}", f"--embedding={command.embedding}"]
+    words += [*configuration.arguments, f"--length={configuration.window}", f"--rows={rows}", f"--steps={steps}"]
+    return [*words, f"--validation={command.validation}", f"--evaluate-every={steps}", "--sample-every=1000000"]
+
+
+def trial(name: str, words: list[str], command: Command, runs: Path) -> dict[str, Any]:
+    """Train one configuration and score it."""
+    threads = [f"--threads={command.threads}"] * (command.threads is not None)
+    run, seconds = trained(shared_sound(command.data), *words, *threads, f"--name={name.replace(' ', '-')}", runs=runs)
+    scored = evaluated(run, *SCORED)
+    window = name.removeprefix("window ")
+    return {
+        "bench": "studies", "configuration": name, "data": command.data, "bits_per_sample": scored["bits_per_sample"],
+        "stderr_bits": scored["stderr"] / math.log(2), "published": WINDOWS[int(window)] if window.isdigit() else None,
+        "samples": command.samples, "width": command.width, "seconds": seconds, "predictions": scored["predictions"],
+        "protocol": scored["protocol"], "arguments": " ".join(words),
+    }  # fmt: skip
+
+
+def verdict(study: str, comparison: Comparison, worse: dict[str, Any], better: dict[str, Any]) -> dict[str, Any]:
+    """By how many bits the better one is better, here and as published."""
+    gain, error = (
+        worse["bits_per_sample"] - better["bits_per_sample"],
+        math.hypot(worse["stderr_bits"], better["stderr_bits"]),
+    )
+    return {
+        "bench": "studies", "study": study, "worse": comparison.worse, "better": comparison.better, "gain_bits": gain,
+        "stderr_bits": error, "published_worse": comparison.published[0], "published_better": comparison.published[1],
+        "published_gain_bits": comparison.published[0] - comparison.published[1], "published_on": comparison.data,
+        "same_direction": gain > 0,
+    }  # fmt: skip
