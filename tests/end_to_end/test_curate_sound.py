@@ -110,6 +110,8 @@ def test_the_nearest_training_sound_is_told_with_its_times(unrolled, runs, recor
     assert silent["verdict"]["verdicts"][0] == "silence" and silent["memorisation"]["nearest"] is None
     shown = unrolled("judge", "tiny", tmp_path / "copy.wav", "--runs", runs)
     assert "soundness" in shown.out and f"of {recordings.name}/1.flac (similarity" in shown.out
+    newest = unrolled("judge", tmp_path / "copy.wav", "--runs", runs)
+    assert newest.out == shown.out, newest.err
     missing = unrolled("judge", "tiny", tmp_path / "no.wav", "--runs", runs)
     assert missing.code == 1 and "no.wav" in missing.err
 

@@ -20,7 +20,12 @@ from unrolled.cli.main import main
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = ("README.md", "CONTRIBUTING.md")
 BLOCK = re.compile(r"(?P<reason><!-- not run: .+? -->\n)?^```(?P<kind>python|console)\n(?P<text>.*?)^```$", re.M | re.S)
-SHORT = {"--minutes": ("--steps", "5"), "minutes=3": "steps=5", "--seconds": ("--seconds", "1"), "--lengths": ("--lengths", "1,1")}
+SHORT = {
+    "--minutes": ("--steps", "5"),
+    "minutes=3": "steps=5",
+    "--seconds": ("--seconds", "1"),
+    "--lengths": ("--lengths", "1,1"),
+}
 LINES = (
     "The bustle in a house the morning after death is solemnest of industries enacted upon earth.",
     "Shall I compare thee to a summer's day? Thou art more lovely and more temperate.",

@@ -1,4 +1,4 @@
-"""`unrolled judge RUN FILE ...`: whether sounds have collapsed, and what of them is training sound again."""
+"""`unrolled judge [RUN] FILE ...`: whether sounds have collapsed, and what of them is training sound again."""
 
 import json
 import sys
@@ -25,8 +25,8 @@ the times in both, and how much of the file is a copy.
 class Command:
     """What to judge."""
 
-    run: str = positional()
-    """name or path of a run that makes sound"""
+    run: str | None = positional(default=None)
+    """name or path of a run that makes sound (default: the newest)"""
     files: tuple[Path, ...] = positional(default=())
     """sound files, whoever made them"""
     runs: Path = Path("runs")
@@ -38,17 +38,20 @@ class Command:
 def main(arguments: Sequence[str]) -> int:
     """Judge and print."""
     (command,) = parse("judge", DESCRIPTION, arguments, Command).values
-    if not command.files:
-        raise UsageError(f"no sound to judge: name files, as in `unrolled judge {command.run} new.flac`")
+    name, files = command.run, command.files
+    if name is not None and Path(name).is_file():
+        name, files = None, (Path(name), *files)
+    if not files:
+        raise UsageError(f"no sound to judge: name files, as in `unrolled judge {name or 'RUN'} new.flac`")
     from unrolled.api.runs import writing_run
     from unrolled.api.sound_judging import Judge
     from unrolled.api.sound_run import SoundRun
 
-    run = writing_run("judge", command.run, command.runs)
+    run = writing_run("judge", name, command.runs)
     if not isinstance(run, SoundRun):
         raise UsageError(f"run {run.folder.name} makes no sound: unrolled curate says how new its texts are")
     judge = Judge(run, lambda text: say(text, sys.stderr))
-    for path, copied in zip(command.files, judge.copies(command.files), strict=True):
+    for path, copied in zip(files, judge.copies(files), strict=True):
         verdict = judge.verdict(path)
         if command.json:
             found: dict[str, Any] = {"verdict": verdict, "memorisation": copied}
