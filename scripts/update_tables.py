@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = ("README.md", "docs/measurements.md")
+DOCUMENTS = ("README.md", "docs/measurements.md", "docs/sound.md")
 TABLE = re.compile(
     r"(?P<begin><!-- table (?P<file>[^\s\[]+?)(\[(?P<key>\w+)=(?P<value>[^\]]+)\])?: (?P<columns>[^\n]*?) -->\n)"
     r".*?(?P<end><!-- end -->)",
