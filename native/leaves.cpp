@@ -39,7 +39,7 @@ int64_t& Session::clock(long row, long buffer) {
 void Session::set_leaf(long row, long index, const float* values) {
     const Buffer& buffer = packed->buffers[index];
     float* to = locate(0, row).memory + buffer.offset;
-    if (buffer.role == Role::ring) counters[row * packed->counters + buffer.counter] = 0;
+    if (buffer.role == Role::ring) std::fill_n(&counters[row * packed->counters + buffer.counter], 2, 0);
     if (buffer.role != Role::cache)
         std::memcpy(to, values, buffer.width * sizeof(float));
     else if (buffer.clock >= 0)  // else no operation reads it

@@ -66,6 +66,10 @@ Packed::Packed(const std::vector<std::pair<int, std::vector<long>>>& encoded, co
     for (const auto& one : step)
         if (one.kind == Kind::attention)
             for (int cache : {1, 2}) buffers[one.inputs[cache].buffer].clock = one.inputs[3].buffer;
+    look_ahead();
+    for (auto* operations : {&prologue, &step})
+        for (Operation& one : *operations)
+            if (one.product()) one.matrix = pack(one.weights[0], one.weights.size() > 1 ? &one.weights[1] : nullptr);
 }
 
 void Packed::add_buffer(Role role, std::vector<long> shape) {
@@ -86,6 +90,7 @@ void Packed::add_buffer(Role role, std::vector<long> shape) {
         buffer.floats = shape[0] * head;
     }
     if (role == Role::clock || role == Role::ring) buffer.counter = counters++;
+    if (role == Role::ring) ++counters;
     if (role == Role::clock) buffer.floats = 0;
     buffer.offset = row_floats;
     row_floats += round_up(buffer.floats, TILE);
@@ -97,7 +102,7 @@ Operand Packed::operand(EncodedOperand encoded) const {
     const auto [buffer, start, width] = encoded;
     require(buffer >= 0 && buffer < static_cast<long>(buffers.size()), "no such buffer");
     require(start >= 0 && width >= 0 && start + width <= buffers[buffer].width, "an operand lies outside its buffer");
-    return {buffer, start, width};
+    return {buffer, width, buffers[buffer].offset + start};
 }
 
 Operation Packed::operation(const EncodedOperation& encoded, const std::vector<Weight>& weights) {
@@ -110,8 +115,6 @@ Operation Packed::operation(const EncodedOperation& encoded, const std::vector<W
         found.weights.push_back(weights[index]);
     }
     check_shapes(found);
-    if (found.kind == Kind::linear || found.kind == Kind::linear_add)
-        found.matrix = pack(found.weights[0], found.weights.size() > 1 ? &found.weights[1] : nullptr);
     return found;
 }
 
@@ -222,7 +225,7 @@ Matrix Packed::pack(const Weight& weight, const Weight* bias) {
     Memory data = allocate(tiles * matrix.tile_bytes()), scales = allocate(tiles * TILE * 4), sums = allocate(tiles * TILE * 4);
     for (long tile = 0; tile < tiles; ++tile) {
         const long panel = tile / PANEL_TILES * PANEL_TILES;
-        pack_tile(weight.data, matrix, tile, std::min<long>(PANEL_TILES, tiles - panel),
+        pack_tile(weight, matrix, tile, std::min<long>(PANEL_TILES, tiles - panel),
                   data.get() + panel * matrix.tile_bytes(), reinterpret_cast<float*>(scales.get()),
                   reinterpret_cast<int32_t*>(sums.get()));
     }
@@ -234,11 +237,11 @@ Matrix Packed::pack(const Weight& weight, const Weight* bias) {
 }
 
 // One tile's share of a panel of `tiles` tiles.
-void Packed::pack_tile(const float* weight, const Matrix& matrix, long tile, long tiles, uint8_t* panel, float* scales,
+void Packed::pack_tile(const Weight& weight, const Matrix& matrix, long tile, long tiles, uint8_t* panel, float* scales,
                        int32_t* sums) const {
-    const long inputs = matrix.inputs, column = tile % PANEL_TILES * TILE;
+    const long inputs = matrix.inputs, column = tile % PANEL_TILES * TILE, stride = weight.stride ? weight.stride : inputs;
     for (long o = 0; o < TILE && tile * TILE + o < matrix.outputs; ++o) {
-        const float* row = weight + (tile * TILE + o) * inputs;
+        const float* row = weight.data + (tile * TILE + o) * stride;
         float most = 0;
         for (long k = 0; k < inputs; ++k) most = std::max(most, std::fabs(row[k]));
         const float scale = most / LEVELS, inverse = most > 1e-36f ? LEVELS / most : 0;  // which is finite
@@ -264,7 +267,8 @@ long Packed::bytes() const {
     long found = 0;
     for (const Operation& one : step) {
         if (one.matrix.data) {
-            found += one.matrix.tiles() * one.matrix.tile_bytes() + (one.matrix.bias ? one.matrix.outputs * 4 : 0);
+            const long steps = one.kind == Kind::ahead ? one.output.width / one.matrix.outputs : 1;
+            found += (one.matrix.tiles() * one.matrix.tile_bytes() + (one.matrix.bias ? one.matrix.outputs * 4 : 0)) / steps;
         } else {
             for (const Weight& weight : one.weights) found += 4 * weight.shape.back();
         }

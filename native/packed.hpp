@@ -18,7 +18,8 @@ enum class Role { registers, kept, control, vector, ring, cache, clock };
 // In the order of unrolled/engine/operations.py.
 enum class Kind {
     lookup, linear, linear_add, zero, copy, add, multiply, tanh, sigmoid, relu, silu, gelu, gelu_tanh, gate, keep,
-    layer_norm, rms_norm, lstm, gru, taps, attention, position, blend, pick, count
+    layer_norm, rms_norm, lstm, gru, taps, attention, position, blend, pick, count,
+    past, ahead  // made of taps and the product behind them, see ahead.cpp; no program holds them
 };
 
 struct Buffer {
@@ -27,17 +28,26 @@ struct Buffer {
     long width = 0;    // numbers in the program
     long offset = 0;   // of its floats in a row's memory
     long floats = 0;   // that it takes there
-    long counter = -1; // of clocks and rings: index of its number among the row's counters
+    long counter = -1; // of clocks and rings: index of its number among the row's counters; a ring has two
     long clock = -1;   // of caches: the buffer that tells the age of the row
 };
 
 struct Operand {
-    long buffer, start, width;
+    long buffer, width;
+    long offset;  // of its floats in a row's memory
 };
+
+inline bool within(const Operand& part, const Operand& whole) {
+    return part.offset >= whole.offset && part.offset + part.width <= whole.offset + whole.width;
+}
+inline bool overlap(const Operand& one, const Operand& other) {
+    return one.offset < other.offset + other.width && other.offset < one.offset + one.width;
+}
 
 struct Weight {
     std::vector<long> shape;
     const float* data;
+    long stride = 0;  // from one row of a matrix to the next; 0 where its rows are neighbours
 };
 
 // When an operation runs: in the steps where a clock, a buffer, stands at a multiple of `every`.
@@ -51,9 +61,15 @@ struct Operation {
     std::vector<Operand> inputs;
     std::vector<Weight> weights;
     std::vector<double> numbers;
-    Matrix matrix;   // of linear operations
+    Matrix matrix;   // of products
     long pace = -1;  // of Packed::paces; -1 for every step
+
+    bool product() const { return kind == Kind::linear || kind == Kind::linear_add || kind == Kind::ahead; }
+    // Whether the output is more than written.
+    bool reads_output() const { return kind == Kind::linear_add || kind == Kind::lstm || kind == Kind::gru; }
 };
+
+constexpr long AHEAD = 16;  // steps that the products of past taps are made ahead, at most
 
 struct Free {
     void operator()(void* memory) const { std::free(memory); }
@@ -82,7 +98,8 @@ struct Packed {
            const std::vector<EncodedOperation>& prologue, const std::vector<EncodedOperation>& step,
            EncodedOperand output, long symbols, const std::string& precision, const std::string& instructions);
 
-    // Bytes that a step reads in which every operation runs: packed matrices, vectors, and one row of each table.
+    // Bytes that a step of one row reads in which every operation runs: packed matrices, vectors, and one row of each
+    // table; of products made ahead the share of one step.
     long bytes() const;
 
 private:
@@ -94,8 +111,10 @@ private:
     Operation operation(const EncodedOperation& encoded, const std::vector<Weight>& weights);
     long pace(EncodedPace encoded);
     void check_shapes(const Operation& operation) const;
+    bool can_look_ahead(size_t index) const;
+    void look_ahead();
     Matrix pack(const Weight& weight, const Weight* bias);
-    void pack_tile(const float* weight, const Matrix& matrix, long tile, long tiles, uint8_t* panel, float* scales,
+    void pack_tile(const Weight& weight, const Matrix& matrix, long tile, long tiles, uint8_t* panel, float* scales,
                    int32_t* sums) const;
 };
 

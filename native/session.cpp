@@ -22,14 +22,16 @@ std::pair<long, long> share(long count, int id, int threads) {
 }  // namespace
 
 Session::Session(std::shared_ptr<Packed> program, long count, int threads)
-    : packed(std::move(program)), rows(count), memory(allocate(count * packed->row_floats * 4)),
+    : packed(std::move(program)), rows(count), plan(threads == 2 ? schedule(*packed) : nullptr),
+      row_floats(plan ? plan->row_floats : packed->row_floats), memory(allocate(count * row_floats * 4)),
       counters(count * packed->counters), team(threads) {
     long inputs = 0, window = 0, head_width = 0;
+    bool gathered = false;
     const auto& step = packed->step;
     for (const Operation& one : packed->prologue) inputs = std::max(inputs, one.matrix.inputs);
     for (size_t i = 0; i < step.size(); ++i) {
         const Operation& one = step[i];
-        inputs = std::max(inputs, one.matrix.inputs);
+        inputs = std::max(inputs, one.matrix.inputs), gathered = gathered || one.kind == Kind::ahead;
         if (one.kind == Kind::attention) {
             const Buffer& keys = packed->buffers[one.inputs[1].buffer];
             window = std::max(window, keys.shape[1] + 1), head_width = std::max(head_width, keys.shape[2]);
@@ -37,7 +39,8 @@ Session::Session(std::shared_ptr<Packed> program, long count, int threads)
         const bool timed = one.kind == Kind::attention || one.kind == Kind::position;
         if (one.kind == Kind::position)
             limits.emplace_back(packed->buffers[one.inputs.back().buffer].counter, one.weights[0].shape[0]);
-        if (timed || one.kind == Kind::taps || one.kind == Kind::lstm || one.kind == Kind::gru ||
+        const bool remembers = one.kind == Kind::taps || one.kind == Kind::past;
+        if (timed || remembers || one.kind == Kind::lstm || one.kind == Kind::gru ||
             packed->buffers[one.output.buffer].role != Role::registers)
             until_state = i + 1;
     }
@@ -48,22 +51,27 @@ Session::Session(std::shared_ptr<Packed> program, long count, int threads)
     due.resize(packed->paces.size());
     for (int id = 0; id < threads; ++id) {
         auto scratch = std::make_unique<Scratch>();
-        scratch->from.resize(count), scratch->to.resize(count), scratch->quantised.resize(count);
-        if (packed->precision == Precision::int8) scratch->bytes = allocate(count * quantised_bytes(inputs));
+        const long most = std::max(count, AHEAD);  // vectors of one product
+        scratch->from.resize(most), scratch->to.resize(most), scratch->quantised.resize(most);
+        if (packed->precision == Precision::int8) scratch->bytes = allocate(most * quantised_bytes(inputs));
+        scratch->gathered = allocate(gathered ? most * inputs * 4 : 0);
         scratch->scores = allocate((window + 8 * TILE) * 4), scratch->query = allocate(head_width * 4);
         scratch->sampler = std::make_unique<Sampler>(packed->symbols);
         scratches.push_back(std::move(scratch));
     }
+    for (long row = 0; row < count; ++row) begin(row);
 }
 
 Session::Active Session::locate(long index, long slot) {
-    return {index, slot, 0, reinterpret_cast<float*>(memory.get()) + slot * packed->row_floats,
+    return {index, slot, 0, reinterpret_cast<float*>(memory.get()) + slot * row_floats,
             counters.data() + slot * packed->counters, nullptr};
 }
 
 void Session::begin(long row) {
     const std::vector<Active> one = {locate(0, row)};
-    for (const Operation& operation : packed->prologue) execute(operation, 0, 1, one);
+    for (const Operation& operation : packed->prologue) execute(operation, 0, 1, one, *scratches[0]);
+    for (const Operation& operation : packed->step)
+        if (operation.kind == Kind::ahead) execute(operation, 0, 1, one, *scratches[0]);
 }
 
 Status Session::run(const Call& call, const std::function<bool()>& poll) {
@@ -75,24 +83,26 @@ Status Session::run(const Call& call, const std::function<bool()>& poll) {
     const size_t used = call.scored || packed->symbols == 0 ? packed->step.size() : until_state;
     team.run([&](int id) {
         for (long time = 0; time < call.time; ++time) {
-            if (id == 0) {
+            team.meet(id, [&] {
                 if (std::chrono::steady_clock::now() - asked > PATIENCE) {
                     asked = std::chrono::steady_clock::now();
                     if (poll()) status = Status::interrupted;
                 }
                 prepare(call, time, wanted);
-            }
-            team.meet();
+            });
             if (active.empty()) return;
-            for (size_t i = 0; i < used; ++i) {
-                const Operation& operation = packed->step[i];
-                const auto& now = operation.pace < 0 ? active : due[operation.pace];
-                if (now.empty()) continue;
-                execute(operation, id, team.size, now);
-                team.meet();
+            if (plan && active.size() == 1) {
+                follow(id);
+            } else {
+                for (size_t i = 0; i < used; ++i) {
+                    const Operation& operation = packed->step[i];
+                    const auto& now = operation.pace < 0 ? active : due[operation.pace];
+                    if (now.empty()) continue;
+                    execute(operation, id, team.size, now, *scratches[id]);
+                    team.meet();
+                }
             }
             for (size_t i = id; i < active.size(); i += team.size) leave(call, time, active[i], *scratches[id]);
-            team.meet();
         }
     });
     return status;
@@ -101,6 +111,7 @@ Status Session::run(const Call& call, const std::function<bool()>& poll) {
 // The rows that take this step, with what they read; none where the call has to end.
 void Session::prepare(const Call& call, long time, const std::vector<int64_t>& wanted) {
     active.clear();
+    for (Progress& lane : progress) lane.done.store(0, std::memory_order_relaxed);
     if (status != Status::done) return;
     const long width = control < 0 ? 0 : packed->buffers[control].width;
     for (long index = 0; index < call.rows; ++index) {
@@ -119,22 +130,27 @@ void Session::prepare(const Call& call, long time, const std::vector<int64_t>& w
     find_due();
 }
 
-void Session::execute(const Operation& operation, int id, int threads, const std::vector<Active>& now) const {
+void Session::execute(const Operation& operation, int id, int threads, const std::vector<Active>& now,
+                      Scratch& scratch) const {
     const int count = static_cast<int>(now.size());
     switch (operation.kind) {
         case Kind::linear:
         case Kind::linear_add:
-            return linear(operation, id, threads, now);
+        case Kind::ahead: {
+            const long panels = operation.matrix.panels();
+            return product(operation, panels * id / threads, panels * (id + 1) / threads, now, scratch);
+        }
         case Kind::attention: {
             const long heads = packed->buffers[operation.inputs[1].buffer].shape[0];
             for (long task = id; task < count * heads; task += threads)
-                attention(operation, now[task / heads], task % heads, *scratches[id]);
+                attention(operation, now[task / heads], task % heads, scratch);
             return;
         }
         case Kind::lookup:
         case Kind::layer_norm:
         case Kind::rms_norm:
         case Kind::taps:
+        case Kind::past:
         case Kind::position:
         case Kind::pick:
             for (int i = id; i < count; i += threads) whole(operation, now[i]);
@@ -151,16 +167,17 @@ void Session::execute(const Operation& operation, int id, int threads, const std
 }
 
 // Threads share the panels, so that each weight is read once for all rows.
-void Session::linear(const Operation& operation, int id, int threads, const std::vector<Active>& now) const {
-    const Matrix& matrix = operation.matrix;
-    const long first = matrix.panels() * id / threads, last = matrix.panels() * (id + 1) / threads;
+void Session::product(const Operation& operation, long first, long last, const std::vector<Active>& now,
+                      Scratch& scratch) const {
     if (first == last) return;
-    Scratch& scratch = *scratches[id];
-    const int count = static_cast<int>(now.size());
-    for (int i = 0; i < count; ++i) {
-        scratch.from[i] = at(now[i], operation.inputs[0]);
-        scratch.to[i] = at(now[i], operation.output);
-    }
+    int count = operation.kind == Kind::ahead ? gather_ahead(operation, now, scratch) : 0;
+    if (operation.kind != Kind::ahead)
+        for (const Active& row : now) {
+            scratch.from[count] = at(row, operation.inputs[0]);
+            scratch.to[count++] = at(row, operation.output);
+        }
+    if (count == 0) return;
+    const Matrix& matrix = operation.matrix;
     const bool add = operation.kind == Kind::linear_add;
     if (packed->precision != Precision::int8)
         return packed->kernels->linear(matrix, first, last, count, scratch.from.data(), scratch.to.data(), add);
@@ -215,6 +232,7 @@ void Session::whole(const Operation& operation, const Active& row) const {
             return kernels.rms_norm(out, at(row, operation.inputs[0]), weight(0), width,
                                     static_cast<float>(operation.numbers[0]));
         case Kind::pick: return pick(operation, row);
+        case Kind::past: return past(operation, row);
         default: return taps(operation, row);
     }
 }
@@ -223,14 +241,22 @@ void Session::taps(const Operation& operation, const Active& row) const {
     const Buffer& buffer = packed->buffers[operation.inputs[1].buffer];
     const long reach = buffer.shape[0], width = buffer.shape[1], dilation = static_cast<long>(operation.numbers[0]);
     const float* x = at(row, operation.inputs[0]);
-    float *out = at(row, operation.output), *ring = row.memory + buffer.offset;
-    int64_t& oldest = row.counters[buffer.counter];
+    float* out = at(row, operation.output);
+    const float* ring = row.memory + buffer.offset;
+    const int64_t oldest = row.counters[buffer.counter];
     for (long age = 0, place = oldest; age < reach; age += dilation, place += dilation, out += width) {
         if (place >= reach) place -= reach;
         std::memcpy(out, ring + place * width, width * sizeof(float));
     }
     std::memcpy(out, x, width * sizeof(float));
-    if (reach == 0) return;
+    if (reach != 0) remember(buffer, x, row);
+}
+
+// x takes the place of the oldest vector of a ring.
+void Session::remember(const Buffer& buffer, const float* x, const Active& row) const {
+    const long reach = buffer.shape[0], width = buffer.shape[1];
+    float* ring = row.memory + buffer.offset;
+    int64_t& oldest = row.counters[buffer.counter];
     std::memcpy(ring + oldest * width, x, width * sizeof(float));
     oldest = oldest + 1 == reach ? 0 : oldest + 1;
     for (long i = 0; i < width; i += 64 / sizeof(float)) __builtin_prefetch(ring + oldest * width + i);  // for the next step

@@ -1,6 +1,7 @@
 // The states of many rows, and the loop that steps them.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -8,6 +9,7 @@
 
 #include "packed.hpp"
 #include "sampling.hpp"
+#include "schedule.hpp"
 #include "team.hpp"
 
 namespace unrolled {
@@ -59,6 +61,9 @@ private:
         int64_t* counters;
         const float* control;
     };
+    struct alignas(64) Progress {  // of a lane, in a step
+        std::atomic<long> done{0};
+    };
     struct Turns {  // cosines and sines of one position's rotary angles
         int64_t position = -1;
         double base = 0;
@@ -69,28 +74,37 @@ private:
         std::vector<float*> to;
         std::vector<Quantised> quantised;
         Memory bytes;
-        Memory scores, query;
+        Memory scores, query, gathered;
         std::vector<Turns> turns;
         std::unique_ptr<Sampler> sampler;
     };
 
     float* at(const Active& row, const Operand& operand) const {
-        return row.memory + packed->buffers[operand.buffer].offset + operand.start;
+        return row.memory + operand.offset;
     }
     void prepare(const Call& call, long time, const std::vector<int64_t>& wanted);
     void enter(const Active& row) const;
-    void execute(const Operation& operation, int id, int threads, const std::vector<Active>& rows_now) const;
-    void linear(const Operation& operation, int id, int threads, const std::vector<Active>& rows_now) const;
+    void follow(int id);
+    void execute(const Operation& operation, int id, int threads, const std::vector<Active>& rows_now,
+                 Scratch& scratch) const;
+    void product(const Operation& operation, long first, long last, const std::vector<Active>& rows_now,
+                 Scratch& scratch) const;
     void units(const Operation& operation, const Active& row, long first, long last) const;
     void whole(const Operation& operation, const Active& row) const;
     void taps(const Operation& operation, const Active& row) const;
     void pick(const Operation& operation, const Active& row) const;
     void find_due();
+    void remember(const Buffer& ring, const float* x, const Active& row) const;
+    long steps_ahead(const Buffer& ring, long dilation, const Active& row) const;
+    void past(const Operation& operation, const Active& row) const;
+    int gather_ahead(const Operation& operation, const std::vector<Active>& rows_now, Scratch& scratch) const;
     void attention(const Operation& operation, const Active& row, long key_head, Scratch& scratch) const;
     const Turns& turns(Scratch& scratch, double base, long half, int64_t position) const;
     void leave(const Call& call, long time, const Active& row, Scratch& scratch);
     Active locate(long index, long slot);
 
+    std::unique_ptr<Schedule> plan;  // of steps of one row by two threads
+    const long row_floats;
     Memory memory;
     std::vector<int64_t> counters;
     long control = -1;                              // the buffer that a call fills
@@ -101,8 +115,9 @@ private:
     std::vector<Active> active;
     std::vector<std::vector<Active>> due;  // of the active rows, those of each pace
     std::vector<int64_t> pending;  // of each row of a call: the symbol that it reads next, -1 after its end
-    Status status = Status::done;
+    std::atomic<Status> status{Status::done};
     std::chrono::steady_clock::time_point asked;
+    Progress progress[2];
     Team team;
 };
 

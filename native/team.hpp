@@ -18,6 +18,17 @@ inline void pause() {
 #endif
 }
 
+// About a microsecond of spinning, for threads that run side by side; then it gives way to others.
+template <typename Condition>
+void wait_until(Condition holds) {
+    for (int spins = 0; !holds(); ++spins) {
+        if (spins < 500)
+            pause();
+        else
+            std::this_thread::yield();
+    }
+}
+
 class Team {
 public:
     explicit Team(int threads) : size(threads) {
@@ -45,8 +56,7 @@ public:
         meet();
     }
 
-    // Waits for all threads: about a microsecond of spinning where they run side by side, and they give way to others
-    // where they do not.
+    // Waits for all threads.
     void meet() {
         if (size == 1) return;
         const unsigned phase = phases.load(std::memory_order_relaxed);
@@ -55,12 +65,21 @@ public:
             phases.store(phase + 1, std::memory_order_release);
             return;
         }
-        for (int spins = 0; phases.load(std::memory_order_acquire) == phase; ++spins) {
-            if (spins < 500)
-                pause();
-            else
-                std::this_thread::yield();
+        wait_until([&] { return phases.load(std::memory_order_acquire) != phase; });
+    }
+
+    // As meet, but the first thread does `between` after all have come and before any goes on.
+    template <typename Between>
+    void meet(int id, Between between) {
+        const unsigned phase = phases.load(std::memory_order_relaxed);
+        if (id != 0) {
+            waiting.fetch_add(1, std::memory_order_acq_rel);
+            return wait_until([&] { return phases.load(std::memory_order_acquire) != phase; });
         }
+        wait_until([&] { return waiting.load(std::memory_order_acquire) == size - 1; });
+        between();
+        waiting.store(0, std::memory_order_relaxed);
+        phases.store(phase + 1, std::memory_order_release);
     }
 
     const int size;

@@ -3,6 +3,7 @@
 #   native     with this machine's compiler, in each instruction set that this machine has
 #   aarch64    with a cross compiler, under the emulator of QEMU; passed over with one line where either is missing
 #   sanitized  as native, with AddressSanitizer and UndefinedBehaviorSanitizer
+#   threads    as native, with ThreadSanitizer
 # Arguments name the parts; without any, native and aarch64 run. CXX names another compiler.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -19,7 +20,9 @@ avx512="$avx512 -Wno-maybe-uninitialized" # GCC 12 warns of its own header
 jobs() {
   local compiler=$1 extra=$2 level=$3 file
   for file in native/tests/*.cpp; do echo "$compiler $shared -O1 $extra -c $file"; done
-  for file in attention frames leaves packed sampling session; do echo "$compiler $shared -O2 $extra -c native/$file.cpp"; done
+  for file in ahead attention frames leaves packed sampling schedule session; do
+    echo "$compiler $shared -O2 $extra -c native/$file.cpp"
+  done
   echo "$compiler $shared $level $kernels $extra -c native/kernels_baseline.cpp"
   if [ "$($compiler -dumpmachine | cut -d- -f1)" = x86_64 ]; then
     echo "$compiler $shared $level $kernels $avx2 $extra -c native/kernels_avx2.cpp"
@@ -52,6 +55,12 @@ sanitized() {
   ASAN_OPTIONS=detect_leaks=0 "$folder/sanitized"
 }
 
+threads() {
+  echo "== threads"
+  build threads "${CXX:-c++}" "-g -fsanitize=thread" -O1 ""
+  setarch -R "$folder/threads" # without random addresses, which this sanitizer does not expect everywhere
+}
+
 aarch64() {
   local compiler=aarch64-linux-gnu-g++ emulator
   emulator=$(command -v qemu-aarch64-static || command -v qemu-aarch64 || true)
@@ -68,9 +77,9 @@ aarch64() {
 [ $# -gt 0 ] || set -- native aarch64
 for part in "$@"; do
   case $part in
-    native | aarch64 | sanitized) "$part" ;;
+    native | aarch64 | sanitized | threads) "$part" ;;
     *)
-      echo "unknown part '$part': choose native, aarch64 or sanitized" >&2
+      echo "unknown part '$part': choose native, aarch64, sanitized or threads" >&2
       exit 2
       ;;
   esac

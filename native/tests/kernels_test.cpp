@@ -273,6 +273,7 @@ int main() {
         test_exponentials(**set);
         test_sampler(**set);
         test_session(**set);
+        test_waves(**set);
         test_refusals(**set);
     }
     std::printf("%d passed, %d failed\n", passed, failed);

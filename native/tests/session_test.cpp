@@ -187,6 +187,7 @@ void test_states(const Kernels& kernels) {
                 if (i / unit % entries < entries - split) check.same(leaf[i], 0, "before the first symbol", split);
             session.set_leaf(1, buffer, leaf.data());
         }
+        session.begin(1);
         rest.control.erase(rest.control.begin(), rest.control.begin() + split * WIDTH);
         rest.control.resize(STEPS * WIDTH);
         rest.run(session);

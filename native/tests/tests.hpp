@@ -11,4 +11,5 @@ void test_exponentials(const unrolled::Kernels& kernels);
 void test_draws();
 void test_sampler(const unrolled::Kernels& kernels);
 void test_session(const unrolled::Kernels& kernels);
+void test_waves(const unrolled::Kernels& kernels);
 void test_refusals(const unrolled::Kernels& kernels);
