@@ -130,3 +130,11 @@ def test_python_has_the_same_names(runs, book, tmp_path):
     run = package.train(book, runs=tmp_path, name="py", steps=4, hidden=16, rows=4, length=16, seed=2)
     assert run.generate("T", length=10, seed=1) == package.load(tmp_path / "py").generate("T", length=10, seed=1)
     assert len(run.samples(count=3, length=5)) == 3
+
+
+def test_without_validation_the_last_weights_are_the_runs(unrolled, tmp_path) -> None:
+    (tmp_path / "all.txt").write_text("to be or not to be " * 60)
+    words = ("--split", 1, "--steps", 60, "--runs", tmp_path / "runs", "--name", "all", "--quiet")
+    assert unrolled("train", tmp_path / "all.txt", *words).code == 0
+    found = unrolled("evaluate", "all", "--split", "train", "--runs", tmp_path / "runs", "--json")
+    assert json.loads(found.out)["nats"] < 1.5

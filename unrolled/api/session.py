@@ -218,8 +218,7 @@ class Session:
     def show_specimen(self) -> None:
         """Tell what the model writes by now, if more is to come and its system can write."""
         more = self.progress.step < self.progress.steps and "generate" in self.job.system.commands
-        share = 0.0 if self.pace.seconds is None else SPECIMEN_SHARE
-        too_much = share and self.specimens.seconds > share * self.pace.elapsed()
+        too_much = self.pace.seconds and self.specimens.seconds > SPECIMEN_SHARE * self.pace.elapsed()
         if self.group.is_first and more and not too_much:
             self.specimens.show(self.progress.step, self.config())
 
@@ -273,7 +272,8 @@ class Session:
         self.save(over=state != "interrupted")
         score = None
         if state != "interrupted":
-            self.group.by_first(lambda: load_weights(self.job.model, self.folder.model))
+            if self.validation.is_possible:  # else none were found better than others, and the last ones are the run's
+                self.group.by_first(lambda: load_weights(self.job.model, self.folder.model))
             score = self.score(self.validation.final)
             self.publish(score)
             writes = self.group.is_first and "generate" in self.job.system.commands
