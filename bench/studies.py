@@ -102,7 +102,8 @@ def trial(name: str, words: list[str], command: Command, runs: Path) -> dict[str
     scored = evaluated(run, *SCORED)
     window = name.removeprefix("window ")
     return {
-        "bench": "studies", "table": "configuration", "configuration": name, "data": command.data, "bits_per_sample": scored["bits_per_sample"],
+        "bench": "studies", "table": "configuration", "configuration": name, "data": command.data,
+        "bits_per_sample": scored["bits_per_sample"],
         "stderr_bits": scored["stderr"] / math.log(2), "published": WINDOWS[int(window)] if window.isdigit() else None,
         "samples": command.samples, "width": command.width, "seconds": seconds, "predictions": scored["predictions"],
         "protocol": scored["protocol"], "arguments": " ".join(words),
@@ -114,8 +115,9 @@ def verdict(study: str, comparison: Comparison, worse: dict[str, Any], better: d
     gain = worse["bits_per_sample"] - better["bits_per_sample"]
     error = math.hypot(worse["stderr_bits"], better["stderr_bits"])
     return {
-        "bench": "studies", "table": "study", "study": study, "worse": comparison.worse, "better": comparison.better, "gain_bits": gain,
-        "stderr_bits": error, "published_worse": comparison.published[0], "published_better": comparison.published[1],
+        "bench": "studies", "table": "study", "study": study, "worse": comparison.worse, "better": comparison.better,
+        "gain_bits": gain, "stderr_bits": error, "published_worse": comparison.published[0],
+        "published_better": comparison.published[1],
         "published_gain_bits": comparison.published[0] - comparison.published[1], "published_on": comparison.data,
         "same_direction": gain > 0,
     }  # fmt: skip

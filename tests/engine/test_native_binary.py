@@ -37,4 +37,6 @@ def test_what_is_missing_for_another_machine_is_said_in_one_line(tmp_path: Path)
 
 def test_unknown_parts_are_refused():
     found = run("mips")
-    assert found.returncode == 2 and found.stderr == "unknown part 'mips': choose native, aarch64, sanitized or threads\n"
+    assert (
+        found.returncode == 2 and found.stderr == "unknown part 'mips': choose native, aarch64, sanitized or threads\n"
+    )
