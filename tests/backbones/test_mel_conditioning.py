@@ -66,6 +66,7 @@ def test_a_frame_is_heard_from_its_first_sample_on_and_not_before(sound) -> None
     frames = frames.double().requires_grad_()
     x = model.inputs(levels[:, : 5 * HOP], frames)
     outputs, _ = model.backbone.parallel(x, model.backbone.init_state(1))
+    assert model.backbone.receptive_field is not None
     for sample, heard in ((2 * HOP - 1, [0, 1]), (2 * HOP, [0, 1, 2]), (4 * HOP, [0, 1, 2, 3, 4])):
         (gradient,) = torch.autograd.grad(outputs[0, sample].sum(), frames, retain_graph=True)
         reached = gradient[0].abs().sum(1).nonzero().flatten().tolist()
