@@ -34,3 +34,14 @@ def cut(path: Path) -> Path:
     content = path.read_bytes()
     path.write_bytes(content[: len(content) * 2 // 3])
     return path
+
+
+def heard(recordings: Any, part: Any = None) -> list[np.ndarray]:
+    """The samples of each track that a part has."""
+    tracks = [list(recordings.blocks(track, part)) for track in recordings.tracks]
+    return [np.concatenate([np.empty(0, np.float32), *blocks]) for blocks in tracks]
+
+
+def names(tracks: Any) -> list[str]:
+    """The file names of tracks."""
+    return [track.path.name for track in tracks]

@@ -3,12 +3,12 @@
 import torch
 from torch import nn
 
-from unrolled.core.contracts import Head
 from unrolled.core.draws import Draws
-from unrolled.core.shapes import Bool, Float, Int, Tensor
+from unrolled.core.shapes import Float, Int, Tensor
+from unrolled.heads.symbols import SymbolHead
 
 
-class Categorical(Head):
+class Categorical(SymbolHead):
     """A linear layer and a softmax; its loss is the mean negative log probability in nats per symbol."""
 
     def __init__(self, width: int, size: int, *, bias: bool = True) -> None:
@@ -24,23 +24,6 @@ class Categorical(Head):
         """Nats of each symbol of `target`."""
         logits = self.logits(features)
         return nn.functional.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none").view_as(target)
-
-    def log_prob(
-        self, features: Float[Tensor, "b t o"], previous: Int[Tensor, "b t"], target: Int[Tensor, "b t"]
-    ) -> Float[Tensor, "b t"]:
-        """Log probability of each symbol of `target`."""
-        return -self.losses(features, target)
-
-    def loss(
-        self,
-        features: Float[Tensor, "b t o"],
-        previous: Int[Tensor, "b t"],
-        target: Int[Tensor, "b t"],
-        mask: Bool[Tensor, "b t"],
-    ) -> Float[Tensor, ""]:
-        """Mean nats over the positions where `mask` is true; 0 if there are none."""
-        losses = self.losses(features, target)
-        return torch.where(mask, losses, 0).sum() / mask.sum().clamp(min=1)
 
     def sample(self, features: Float[Tensor, "b o"], previous: Int[Tensor, " b"], draws: Draws) -> Int[Tensor, " b"]:
         """One symbol per row, by inverting the cumulative distribution in float64."""

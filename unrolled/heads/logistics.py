@@ -7,12 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from unrolled.core.contracts import Head
 from unrolled.core.draws import Draws
-from unrolled.core.shapes import Bool, Float, Int, Tensor
+from unrolled.core.shapes import Float, Int, Tensor
+from unrolled.heads.symbols import SymbolHead
 
 
-class Logistics(Head):
+class Logistics(SymbolHead):
     """Each level has the mass that `mixtures` mixed logistics lay on its interval, the outer two with the tails.
 
     Source: Salimans et al. 2017, "PixelCNN++", eq. 2. Level q lies between the edges 2 q / levels - 1 and
@@ -63,23 +63,6 @@ class Logistics(Head):
         mass = mass + torch.where(first | last, 0, torch.log(-torch.expm1(-width)))
         nats = -torch.logsumexp(logits.log_softmax(-1) + mass, -1)
         return torch.where(target < self.levels, nats, math.inf)
-
-    def log_prob(
-        self, features: Float[Tensor, "b t o"], previous: Int[Tensor, "b t"], target: Int[Tensor, "b t"]
-    ) -> Float[Tensor, "b t"]:
-        """Log probability of each symbol of `target`."""
-        return -self.losses(features, target)
-
-    def loss(
-        self,
-        features: Float[Tensor, "b t o"],
-        previous: Int[Tensor, "b t"],
-        target: Int[Tensor, "b t"],
-        mask: Bool[Tensor, "b t"],
-    ) -> Float[Tensor, ""]:
-        """Mean nats over the positions where `mask` is true; 0 if there are none."""
-        losses = self.losses(features, target)
-        return torch.where(mask, losses, 0).sum() / mask.sum().clamp(min=1)
 
     def sample(self, features: Float[Tensor, "b o"], previous: Int[Tensor, " b"], draws: Draws) -> Int[Tensor, " b"]:
         """One symbol per row: draw 0 chooses the component and draw 1 the place in it, both in float64."""

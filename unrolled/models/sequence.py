@@ -1,7 +1,5 @@
 """Next-symbol prediction: embedding, backbone, head over symbols."""
 
-from typing import Protocol, runtime_checkable
-
 import torch
 from torch import nn
 
@@ -11,29 +9,7 @@ from unrolled.core.draws import Draws
 from unrolled.core.protocol import Backbone, Context, advance
 from unrolled.core.shapes import Bool, Float, Int, Tensor
 from unrolled.core.state import State
-
-
-@runtime_checkable
-class SymbolHead(Protocol):
-    """A head with a likelihood, of which rules of generation ask the `logits` of every symbol."""
-
-    def logits(self, features: Float[Tensor, "*b o"]) -> Float[Tensor, "*b v"]:
-        """Log probabilities, unnormalised perhaps, in float32 or wider; -inf for what never comes."""
-        ...
-
-    def losses(self, features: Float[Tensor, "b t o"], target: Int[Tensor, "b t"]) -> Float[Tensor, "b t"]:
-        """Nats of each symbol of `target`."""
-        ...
-
-    def loss(
-        self,
-        features: Float[Tensor, "b t o"],
-        previous: Int[Tensor, "b t"],
-        target: Int[Tensor, "b t"],
-        mask: Bool[Tensor, "b t"],
-    ) -> Float[Tensor, ""]:
-        """Mean nats over the positions where `mask` is true."""
-        ...
+from unrolled.heads.symbols import SymbolHead
 
 
 class OneHot(nn.Module):

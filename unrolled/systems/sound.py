@@ -7,7 +7,8 @@ from torch import nn
 
 from unrolled.codecs.sound import SoundCodec
 from unrolled.core.protocol import Backbone
-from unrolled.models.sequence import FieldEmbedding, SequenceModel, SymbolHead
+from unrolled.heads.symbols import SymbolHead
+from unrolled.models.sequence import FieldEmbedding, SequenceModel
 
 COMMANDS = frozenset({"train", "generate", "curate", "judge", "album", "evaluate", "check"})
 FIELD_WIDTH = 64

@@ -13,8 +13,9 @@ from unrolled.core.contracts import Budget, System
 from unrolled.data.sampling import Streams
 from unrolled.heads.categorical import Categorical
 from unrolled.heads.logistics import Logistics
+from unrolled.heads.symbols import SymbolHead
 from unrolled.models.levels import Levels
-from unrolled.models.sequence import SequenceModel, SymbolHead
+from unrolled.models.sequence import SequenceModel
 from unrolled.systems.sound import COMMANDS, FIELD_WIDTH, preset, sound_model
 from unrolled.training.recipe import Recipe
 
