@@ -114,6 +114,8 @@ def test_the_nearest_training_sound_is_told_with_its_times(unrolled, runs, recor
     assert newest.out == shown.out, newest.err
     missing = unrolled("judge", "tiny", tmp_path / "no.wav", "--runs", runs)
     assert missing.code == 1 and "no.wav" in missing.err
+    alone = unrolled("judge", tmp_path / "no.wav", "--runs", runs)
+    assert alone.code == 2 and "no.wav: no such file" in alone.err
 
 
 def test_the_soundest_are_chosen_without_a_person(unrolled, runs, curated) -> None:

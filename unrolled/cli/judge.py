@@ -41,6 +41,8 @@ def main(arguments: Sequence[str]) -> int:
     name, files = command.run, command.files
     if name is not None and Path(name).is_file():
         name, files = None, (Path(name), *files)
+    if not files and name is not None and Path(name).suffix:
+        raise UsageError(f"{name}: no such file: check the name")
     if not files:
         raise UsageError(f"no sound to judge: name files, as in `unrolled judge {name or 'RUN'} new.flac`")
     from unrolled.api.runs import writing_run
