@@ -1,5 +1,7 @@
 """How levels of sound enter a model."""
 
+import math
+
 import torch
 from torch import nn
 
@@ -23,3 +25,14 @@ class Levels(nn.Module):
         """The number and the vector of each symbol."""
         values = self.values[symbols]
         return values if self.table is None else torch.cat([values, self.table(symbols)], -1)
+
+
+def waves(values: Float[Tensor, " v"], width: int) -> Float[Tensor, "v i"]:
+    """Sines and cosines of evenly spread values from -1 to 1, in which those that are close are alike.
+
+    The slowest makes half a turn over all values, the fastest a quarter from one value to the next.
+    """
+    count = (width + 1) // 2
+    powers = torch.linspace(0, 1, count) if count > 1 else torch.zeros(1)
+    angles = values.unsqueeze(1) * (math.pi / 2) * (len(values) / 2) ** powers
+    return torch.cat([angles.sin(), angles.cos()], 1)[:, :width]

@@ -14,7 +14,7 @@ from unrolled.data.sampling import Streams
 from unrolled.heads.categorical import Categorical
 from unrolled.heads.logistics import Logistics
 from unrolled.heads.symbols import SymbolHead
-from unrolled.models.levels import Levels
+from unrolled.models.levels import Levels, waves
 from unrolled.models.sequence import SequenceModel
 from unrolled.systems.sound import COMMANDS, FIELD_WIDTH, preset, sound_model
 from unrolled.training.recipe import Recipe
@@ -90,6 +90,9 @@ def build(config: Config, codec: SoundCodec, field_sizes: tuple[int, ...]) -> Se
         # wide enough for a table of its own for each tap, as a convolution over one-hot vectors has
         input_width = config.inlet * config.width
         embed, head = nn.Embedding(codec.size, input_width), Categorical(config.skip, codec.size)
+        with torch.no_grad():  # what is learned of one level then holds for its neighbours, until they part
+            values = torch.from_numpy(codec.values[: codec.levels])
+            embed.weight[: codec.levels] = waves(values, config.width).repeat(1, config.inlet)
     backbone = Convolution(
         input_width, config.width, dilations=tuple(2**layer for layer in range(config.layers)) * config.cycles,
         kernel=config.kernel, inlet_kernel=config.inlet, gate_width=config.gate, skip_width=config.skip,
@@ -99,10 +102,16 @@ def build(config: Config, codec: SoundCodec, field_sizes: tuple[int, ...]) -> Se
 
 
 def recipe(config: Config, budget: Budget) -> Recipe:
-    """Eight streams of carried state, hidden matrices under Muon; the rest learns more gently the wider the model."""
+    """Many streams of carried state, as the music of a few is too alike; hidden matrices under Muon.
+
+    The rest learns more gently the wider the model. Tracks that validate may differ so much from those that train that
+    their loss rises until learning slows down, so patience would end too early.
+    """
     assert config.width
     rate = 4e-3 * min(1.0, 32 / config.width)
-    return Recipe(rows=8, length=1024, optimiser="muon", learning_rate=rate, matrix_rate=0.02, weight_decay=0.0)
+    return Recipe(
+        rows=32, length=512, optimiser="muon", learning_rate=rate, matrix_rate=0.02, weight_decay=0.3, patience=0
+    )
 
 
 SYSTEM = System(
