@@ -1,12 +1,14 @@
-"""The words that go with a run: its card, and the commands to type next."""
+"""The words that go with a run: its plan, its card, and the commands to type next."""
 
 import math
 import shlex
 from collections.abc import Collection, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from unrolled.api.expectations import needs
+from unrolled.api.job import Job
 from unrolled.api.media import Medium, find_medium
 from unrolled.core.contracts import Budget
 from unrolled.data.encoded import Encoded
@@ -76,6 +78,17 @@ def loss_in_words(score: Score, bits: float, unit: str) -> str:
         f"{score.nats:.4f} nats per symbol ({score.nats * bits:.4f} bits per {unit}), standard error "
         f"{score.stderr:.4f}, over {score.predictions:,} predictions of the validation part, protocol {score.protocol}"
     )
+
+
+def plan_in_words(job: Job, steps: int, done: int, update_seconds: float) -> str:
+    """What is about to be trained, on how much and in how many updates; `update_seconds` are 0 where not measured."""
+    parameters = sum(p.numel() for p in job.model.parameters())
+    sizes = ", ".join(f"{name} {value}" for name, value in asdict(job.settings).items() if type(value) in (int, float))
+    plan = (
+        f"{parameters:,} parameters ({sizes}), {len(job.encoded.train.symbols):,} symbols to learn from, "
+        f"{steps:,} updates of {job.recipe.rows} x {job.recipe.length}"
+    )
+    return f"{plan}: {needs(steps - done, update_seconds)}" if update_seconds else plan
 
 
 def notes(encoded: Encoded, names: Sequence[str], is_continued: bool) -> list[str]:

@@ -4,16 +4,15 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-from unrolled.api.cards import card, next_commands, notes
+from unrolled.api.cards import card, next_commands, notes, plan_in_words
 from unrolled.api.events import Evaluated, Event, Finished, Note, Progress, Started
-from unrolled.api.expectations import needs
 from unrolled.api.job import Job
-from unrolled.api.pace import Pace, fastest_threads, revisions
+from unrolled.api.pace import Pace, fastest_threads, measure_update, revisions
 from unrolled.api.specimens import Specimens
 from unrolled.api.validation import Validation
 from unrolled.api.weights import keep_program, load_weights
@@ -32,6 +31,7 @@ from unrolled.training.loop import Update, train
 EVALUATIONS = 12  # in one run, unless the recipe says how often
 SHOW_SECONDS, WRITE_SECONDS = 0.2, 2.0  # between updates that are shown, and that are written down
 SPECIMEN_SHARE = 0.1  # of a time budget, after the first one
+WORTH_TELLING, TRIAL_SECONDS = 100, 0.3  # updates from which on their time is told, and how long it is measured
 FIRST_CHECKPOINT = 0.08  # of a time budget: then the speed is known better than from the first measurement
 
 
@@ -70,6 +70,9 @@ class Session:
             steps = self.plan(self.pace.seconds)
         elif job.options.epochs is not None:
             steps = max(1, round(job.options.epochs * job.sampler.steps_per_epoch))
+        if self.pace.seconds is None and steps >= WORTH_TELLING:
+            trial = measure_update(job.model, job.sampler, job.recipe, job.options.seed, self.group, TRIAL_SECONDS)
+            self.update_seconds = self.group.agreed(trial)
         cadence = job.recipe.evaluate_every or max(1, math.ceil(steps / EVALUATIONS))
         probe = self.validation.probe
         job.recipe = replace(job.recipe, steps=steps, evaluate_every=cadence, evaluate_symbols=probe)
@@ -251,16 +254,7 @@ class Session:
     def announce(self) -> None:
         """Tell what is about to be trained."""
         job = self.job
-        parameters = sum(p.numel() for p in job.model.parameters())
-        sizes = ", ".join(
-            f"{name} {value}" for name, value in asdict(job.settings).items() if type(value) in (int, float)
-        )
-        plan = (
-            f"{parameters:,} parameters ({sizes}), {len(job.encoded.train.symbols):,} symbols to learn from, "
-            f"{self.progress.steps:,} updates of {job.recipe.rows} x {job.recipe.length}"
-        )
-        if self.update_seconds:
-            plan += f": {needs(self.progress.steps - self.progress.step, self.update_seconds)}"
+        plan = plan_in_words(job, self.progress.steps, self.progress.step, self.update_seconds)
         self.observe(Started(str(self.folder.path), job.system.name, plan, job.medium.unit))
         lines = notes(job.encoded, job.fields.names, is_continued=job.parent is not None)
         for line in (*lines, job.medium.to_beat(job.encoded, job.codec)):
