@@ -130,7 +130,6 @@ SHAPES: dict[str, Shape] = {
         500,
         {REAL_TIME: lambda steps, precision: iter([Contestant(REAL_TIME, None)])},
         (Goal(REAL_TIME, {"int8": 1.3}),),
-        threads=(1,),
     ),
 }
 

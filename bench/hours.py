@@ -16,7 +16,7 @@ import numpy as np
 
 from bench.common import CHECKOUT, hardware, temporary_runs
 
-RATE, TRACK, BLOCK = 16_000, 600, 10  # samples a second; seconds of a track at most, and of what is written at once
+RATE, BLOCK = 16_000, 10  # samples a second; seconds that are written at once
 SIZES = (1 / 60, 1 / 6, 1.0, 10.0)  # hours
 MOST = 1.25  # memory of the longest against that of the shortest
 PROBE = """
@@ -54,6 +54,8 @@ class Command:
 
     hours: float = 10.0
     """longest data set; shorter ones are 1 and 10 minutes and 1 hour"""
+    track: float = 10.0
+    """minutes of a track at most; 600 for a single one"""
 
 
 def measure(command: Command) -> Iterator[dict[str, Any]]:
@@ -61,7 +63,7 @@ def measure(command: Command) -> Iterator[dict[str, Any]]:
     sizes = [size for size in SIZES if size < command.hours] + [command.hours]
     peaks = []
     for hours in sizes:
-        for row in readings(hours):
+        for row in readings(hours, round(command.track * 60)):
             peaks.append(row["peak_anonymous_megabytes"])
             yield row | hardware()
     growth = max(peaks[-2:]) / max(peaks[:2])
@@ -71,21 +73,21 @@ def measure(command: Command) -> Iterator[dict[str, Any]]:
     }  # fmt: skip
 
 
-def readings(hours: float) -> Iterator[dict[str, Any]]:
-    """A data set of so many hours read for the first time and again."""
+def readings(hours: float, longest: int) -> Iterator[dict[str, Any]]:
+    """A data set of so many hours, in tracks of `longest` seconds at most, read for the first time and again."""
     with temporary_runs() as folder:
         seconds_written = round(hours * 3600)
-        for number, start in enumerate(range(0, seconds_written, TRACK)):
-            write_track(folder / "tracks" / f"{number:03}.wav", number, min(TRACK, seconds_written - start))
+        for number, start in enumerate(range(0, seconds_written, longest)):
+            write_track(folder / "tracks" / f"{number:03}.wav", number, min(longest, seconds_written - start))
         environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), "UNROLLED_CACHE": str(folder / "cache")}
         for name in ("first", "cached"):
             command = [sys.executable, "-c", PROBE, str(folder / "tracks"), str(folder / "runs"), name]
             done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
             ready, seconds, peak, end = map(float, done.stdout.split()[-4:])
             yield {
-                "bench": "hours", "hours": hours, "reading": name, "ready_seconds": ready, "seconds": seconds,
-                "hours_per_minute": hours / (ready / 60), "peak_anonymous_megabytes": peak / 1000,
-                "last_anonymous_megabytes": end / 1000,
+                "bench": "hours", "hours": hours, "tracks": number + 1, "reading": name, "ready_seconds": ready,
+                "seconds": seconds, "hours_per_minute": hours / (ready / 60), "last_anonymous_megabytes": end / 1000,
+                "peak_anonymous_megabytes": peak / 1000,
             }  # fmt: skip
 
 

@@ -118,19 +118,21 @@ def test_study_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def trained(data: Path, *words: str, runs: Path) -> tuple[Path, float]:
         given = dict(word.removeprefix("--").split("=") for word in words)
-        assert int(given["rows"]) * int(given["length"]) == studies.UPDATE and given["steps"] == "10"
+        assert given["rows"] == ("256" if "more" in given["name"] else "16") and given["steps"] == "10"
         assert ("embedding" in given["name"]) == (given["embedding"] == "0")
         return Path(given["name"]), 1.0
 
     monkeypatch.setattr(studies, "shared_sound", lambda name: tmp_path / name)
     monkeypatch.setattr(studies, "trained", trained)
     monkeypatch.setattr(studies, "evaluated", lambda run, *_: FOUND | {"bits_per_sample": bits.get(str(run), 2.4)})
-    command = studies.Command(samples=10 * studies.UPDATE, rows=tmp_path / "rows.jsonl")
+    command = studies.Command(samples=10 * studies.ROWS * studies.LONGEST, rows=tmp_path / "rows.jsonl")
     rows = list(studies.measure(command))
-    assert len(rows) == 7 + 3 and rows[0]["published"] == 1.575
-    by_study = {row["study"]: row for row in rows[7:]}
+    assert len(rows) == 8 + 6 and rows[0]["published"] == 1.575
+    assert [row["samples"] // 5120 for row in rows[:6]] == [1, 2, 4, 8, 16, 16]
+    by_study = {row["study"]: row for row in rows[8:]}
     assert by_study["window"]["gain_bits"] == pytest.approx(0.2) and by_study["window"]["same_direction"] is True
-    assert by_study["tiers"]["same_direction"] is False
+    assert by_study["tiers"]["same_direction"] is True and by_study["tiers, music"]["same_direction"] is False
+    assert by_study["window, all read the same"]["same_direction"] is None
     assert by_study["embedding"]["published_gain_bits"] == pytest.approx(0.174)
     monkeypatch.setattr(studies, "trained", lambda *_, **__: pytest.fail("it was measured before"))
     assert list(studies.measure(command)) == json.loads(json.dumps(rows))
@@ -139,8 +141,7 @@ def test_study_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_hours_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hours, "TRACK", 3)
-    first, cached, verdict = hours.measure(hours.Command(hours=7 / 3600))
+    first, cached, verdict = hours.measure(hours.Command(hours=7 / 3600, track=3 / 60))
     assert (first["reading"], cached["reading"]) == ("first", "cached")
     assert first["seconds"] > first["ready_seconds"] > 0 and first["peak_anonymous_megabytes"] > 50
     assert verdict["memory_growth"] == 1.0 and verdict["reached"] is True

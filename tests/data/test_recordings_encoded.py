@@ -1,12 +1,13 @@
 """Recordings: fields, facts, fingerprints and symbols."""
 
 import json
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from tests.data.sounds import RATE, heard, melody, write
+from tests.data.sounds import RATE, heard, melody, soundfile, write
 from unrolled.codecs.sound import SoundCodec
 from unrolled.core.errors import DataError, UsageError
 from unrolled.data import encoded_sound
@@ -140,6 +141,23 @@ def test_levels_are_encoded_once_and_kept(tmp_path, monkeypatch) -> None:
     encode_recordings(recordings, SoundCodec(RATE, 256, "mu-law"), cache=tmp_path)
     encode_recordings(open_recordings([tmp_path], SoundPolicy(level="peak")), codec, cache=tmp_path)
     assert len(list((tmp_path / "symbols").iterdir())) == 3
+
+
+def test_a_file_of_five_hours_is_never_whole_in_memory(tmp_path) -> None:
+    rate, hours = 1_000, 5
+    path = tmp_path / "long.wav"
+    with soundfile.SoundFile(path, "w", rate, 1, "PCM_U8") as file:
+        for minute in range(hours * 60):
+            file.write(melody(minute, 60, rate))
+    tracemalloc.start()
+    try:
+        recordings = open_recordings([path], SoundPolicy(rate))
+        encoded = encode_recordings(recordings, SoundCodec(rate), cache=tmp_path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(encoded.train.symbols) + len(encoded.validation.symbols) == hours * 3600 * rate + 2
+    assert peak < 8e6 < len(encoded.train.symbols)  # numpy tells what it allocates
 
 
 def test_recordings_that_change_while_they_are_read_are_refused(tmp_path) -> None:
