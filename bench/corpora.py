@@ -20,7 +20,7 @@ CORPORA = {
     "sonnets": ("records/sonnets_spanish.jsonl", []),
     "wiki-xml": ("wiki-xml/enwiki-shortened.xml.bz2", ["--symbols=bytes"]),
 }
-COMPARED = ("default", "hidden 256", "hidden 384")
+COMPARED = ("default", "hidden 192", "hidden 384")
 
 
 @dataclass(frozen=True)

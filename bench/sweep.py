@@ -16,16 +16,12 @@ NEIGHBOURS: dict[str, list[str]] = {
     "default": [],
     "hidden 128": ["--hidden=128"],
     "hidden 192": ["--hidden=192"],
-    "hidden 256": ["--hidden=256"],
     "hidden 384": ["--hidden=384"],
-    "hidden 448": ["--hidden=448"],
-    "hidden 768": ["--hidden=768"],
+    "hidden 640": ["--hidden=640"],
     "two layers": ["--layers=2"],
-    "gru": ["--cell=gru"],
-    "no dropout": ["--dropout=0"],
-    "more dropout": ["--dropout=0.3"],
+    "dropout 0.1": ["--dropout=0.1"],
     "adamw": ["--optimiser=adamw"],
-    "higher matrix rate": ["--matrix-rate=0.08"],
+    "higher matrix rate": ["--matrix-rate=0.07"],
     "lower matrix rate": ["--matrix-rate=0.03"],
     "twice the rows": ["--rows=32"],
     "half the rows": ["--rows=8"],
@@ -34,14 +30,14 @@ NEIGHBOURS: dict[str, list[str]] = {
 }
 BUDGETS: dict[float, list[str]] = {
     1.0: [
-        "default", "hidden 128", "hidden 256", "no dropout", "half the rows", "twice the rows", "higher matrix rate",
+        "default", "hidden 128", "hidden 384", "dropout 0.1", "half the rows", "twice the rows", "higher matrix rate",
         "lower matrix rate",
     ],
     3.0: [
-        "default", "hidden 256", "hidden 384", "two layers", "no dropout", "more dropout", "higher matrix rate",
-        "lower matrix rate", "gru", "adamw", "twice the rows", "half the rows", "twice the length", "embedded symbols",
+        "default", "hidden 192", "hidden 384", "two layers", "dropout 0.1", "higher matrix rate", "lower matrix rate",
+        "adamw", "twice the rows", "half the rows", "twice the length", "embedded symbols",
     ],
-    15.0: ["default", "hidden 448"],
+    15.0: ["default", "hidden 640"],
 }  # fmt: skip
 
 

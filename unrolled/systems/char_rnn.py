@@ -36,12 +36,10 @@ class Config:
 
 
 def complete(config: Config, budget: Budget) -> Config:
-    """Wider for a longer budget, and more dropout the more often the text is read."""
-    size = budget.operations / 3.6e13
-    hidden = config.hidden or nearest_multiple(320 * size**0.4, 64, 64, 1024)
-    passes = budget.operations / (6 * 5 * hidden**2 * max(1, budget.symbols))
-    wanted = (0.05 + 0.01 * passes) * min(1.0, size)  # it slows learning, which a short budget does not pay back
-    dropout = config.dropout if config.dropout is not None else round(min(0.5, wanted), 2)
+    """Wider for a longer budget; dropout where weights, times how often they read the text, far outnumber symbols."""
+    hidden = config.hidden or nearest_multiple(300 * (budget.operations / 3.6e13) ** 0.3, 128, 128, 1024)
+    excess = budget.operations / (6 * max(1, budget.symbols) ** 2)  # six operations for each weight and symbol read
+    dropout = config.dropout if config.dropout is not None else round(min(0.5, max(0.0, 0.01 * (excess - 6))), 2)
     return replace(config, hidden=hidden, dropout=dropout)
 
 
