@@ -1,5 +1,7 @@
 """Corpora: records and their faults, splits, fingerprints."""
 
+import bz2
+import gzip
 import hashlib
 import json
 
@@ -84,6 +86,27 @@ def test_records_keep_fields_and_lines_in_every_format(write) -> None:
         documents = list(open_corpus([write(name, content)]).documents())
         assert [(document.text, document.fields["author"]) for document in documents] == rows, name
         assert [document.number for document in documents] == ([1, 3, 5] if name == "e.jsonl" else [2, 4, 5])
+
+
+PACKED = {
+    "a.csv": 'author,text,year\nAnn,"O, sea",1801\nBob,"a\n☃",1802\n',
+    "a.tsv": 'author\ttext\tyear\nAnn\tO, sea\t1801\nBob\t"a\n☃"\t1802\n',
+    "a.jsonl": '{"author": "Ann", "text": "O, sea", "year": 1801}\n{"year": 1802, "text": "a\\n☃", "author": "Bob"}\n',
+}
+
+
+@pytest.mark.parametrize(
+    ("ending", "pack"), [("", bytes), (".gz", gzip.compress), (".GZ", gzip.compress), (".bz2", bz2.compress)]
+)
+@pytest.mark.parametrize("name", PACKED)
+def test_packed_records_keep_their_fields(write, name, ending, pack) -> None:
+    path = write(name + ending, pack(PACKED[name].encode()))
+    for given in (path, path.parent):  # a folder takes only what it knows to be text
+        corpus = open_corpus([given], fields=("author", "year"), split=SplitRule(1.0))
+        assert corpus.is_records and set(corpus.columns) == {"author", "year"}
+        found = [(text, fields["author"], str(fields["year"])) for text, fields, _, _ in corpus.documents()]
+        assert found == [("O, sea", "Ann", "1801"), ("a\n☃", "Bob", "1802")]
+        assert make_fields(corpus).resolve({"author": "Bob", "year": "1801"}) == [2, 1]
 
 
 def test_another_text_field_can_be_named(write) -> None:

@@ -1,5 +1,6 @@
 """Symbols on disk: what they are, that they are kept and checked, and that they need little memory."""
 
+import gzip
 import json
 import os
 import subprocess
@@ -46,10 +47,11 @@ def test_characters_of_validation_alone_are_counted(tmp_path) -> None:
     assert whole.unknown == {"train": {}, "validation": {}}
 
 
-def test_records_begin_end_and_carry_their_fields(tmp_path) -> None:
-    path = tmp_path / "a.jsonl"
+@pytest.mark.parametrize(("name", "pack"), [("a.jsonl", bytes), ("a.jsonl.gz", gzip.compress)])
+def test_records_begin_end_and_carry_their_fields(tmp_path, name, pack) -> None:
+    path = tmp_path / name
     records = [{"text": f"poem {i}", "mood": "glad" if i % 2 else "sad"} for i in range(30)]
-    path.write_text("\n".join(map(json.dumps, records)))
+    path.write_bytes(pack("\n".join(map(json.dumps, records)).encode()))
     corpus = open_corpus([path], fields=("mood",), split=SplitRule(0.8))
     codec = make_codec("characters", corpus.texts())
     table = make_fields(corpus)
@@ -63,6 +65,7 @@ def test_records_begin_end_and_carry_their_fields(tmp_path) -> None:
             symbols = part.symbols[part.starts[index] : part.starts[index + 1]]
             assert symbols.tolist() == [codec.begin, *codec.encode(document.text), codec.end]
             assert part.fields[index].tolist() == table.ids(document.fields)
+    assert set(result.train.fields.flatten().tolist()) == {1, 2}
 
 
 def test_the_cache_is_used_and_keyed_by_all_that_matters(plain, tmp_path, monkeypatch) -> None:

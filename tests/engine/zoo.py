@@ -135,12 +135,18 @@ SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def system_model(name: str, field_sizes: tuple[int, ...] = ()) -> SequenceModel:
-    """A system of tiny size with weights in eighths, whose products float32 holds exactly, in float64."""
+def new_model(name: str, field_sizes: tuple[int, ...] = ()) -> SequenceModel:
+    """A system of tiny size as training begins with it, but for weight norms, which are folded."""
     system, settings = find_system(SYSTEMS[name][0]), SYSTEMS[name][1]
     config = system.complete(replace(system.Config(), **settings), Budget(1e9, 1000))
     model = system.build(config, _codec(system.codec(config)), field_sizes)
     fold(model)
+    return model.eval()
+
+
+def system_model(name: str, field_sizes: tuple[int, ...] = ()) -> SequenceModel:
+    """A system of tiny size with weights in eighths, whose products float32 holds exactly, in float64."""
+    model = new_model(name, field_sizes)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from unrolled.backbones import GRU, LSTM, Attention, Conditioned, Convolution, LearnedPositions, Tiers, Window
+from unrolled.backbones import GRU, LSTM, Attention, Conditioned, Convolution, Elman, LearnedPositions, Tiers, Window
 from unrolled.backbones.attention import AttentionState
 from unrolled.backbones.combinators import ConditionedState
 from unrolled.core.protocol import Context
@@ -150,6 +150,14 @@ class ChangesType(Attention):
     def step(self, x: Any, state: Any) -> Any:
         output, after = super().step(x, state._replace(clock=state.clock.long()))
         return output, after._replace(clock=after.clock.double())
+
+
+class LowersPrecision(Elman):
+    """Returns its state as mixed precision made it."""
+
+    def step(self, x: Any, state: Any) -> Any:
+        output, after = super().step(x, state)
+        return output, type(after)(after.hidden.to(output.dtype))
 
 
 class LooksTooFar(Attention):

@@ -1,10 +1,13 @@
-"""The laws of shared/design.md over every backbone in backbones.ALL, in float64."""
+"""The laws of shared/design.md over every backbone in backbones.ALL, in float64.
+
+`test_mutants.py` calls each of these functions with planted faults: a law is worth what it catches.
+"""
 
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.laws import worlds
@@ -15,6 +18,7 @@ from unrolled.inspection import laws
 
 TOLERANCE = 1e-10
 AGES = [0, 2, 7]
+UNEQUAL = [5, 0, 2]  # with enough symbols, these show every planted fault, whatever hypothesis draws
 several = settings(
     max_examples=6, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -29,6 +33,7 @@ def backbone(request: pytest.FixtureRequest) -> Backbone[Any]:
 
 @several
 @given(ages=ages, time=times)
+@example(ages=UNEQUAL, time=9)
 def test_l1_step_equals_parallel(backbone: Backbone[Any], ages: list[int], time: int) -> None:
     x, state = worlds.inputs(backbone, len(ages), time), worlds.aged(backbone, ages)
     assert laws.step_deviation(backbone, x, state) < TOLERANCE
@@ -54,6 +59,7 @@ def test_l1_gradients_agree_from_the_first_state(backbone: Backbone[Any]) -> Non
 
 @several
 @given(ages=ages, time=times, cuts=st.lists(st.integers(1, 11), max_size=3))
+@example(ages=UNEQUAL, time=9, cuts=[3, 4])
 def test_l2_splitting_time_changes_nothing(
     backbone: Backbone[Any], ages: list[int], time: int, cuts: list[int]
 ) -> None:
@@ -69,6 +75,7 @@ def test_l3_no_output_depends_on_later_inputs(backbone: Backbone[Any], ages: lis
 
 @several
 @given(ages=ages, time=times)
+@example(ages=UNEQUAL, time=9)
 def test_l4_rows_never_mix(backbone: Backbone[Any], ages: list[int], time: int) -> None:
     x, state = worlds.inputs(backbone, len(ages), time), worlds.aged(backbone, ages)
     assert laws.batch_deviation(backbone, x, state) < TOLERANCE
@@ -76,6 +83,7 @@ def test_l4_rows_never_mix(backbone: Backbone[Any], ages: list[int], time: int) 
 
 @several
 @given(rows=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 8)), min_size=1, max_size=3))
+@example(rows=[(5, 2), (0, 8), (2, 0)])
 def test_l4_advance_reads_each_row_to_its_own_length(backbone: Backbone[Any], rows: list[tuple[int, int]]) -> None:
     x, state = worlds.inputs(backbone, len(rows), 8), worlds.aged(backbone, [age for age, _ in rows])
     lengths = torch.tensor([length for _, length in rows])
@@ -89,6 +97,7 @@ def test_l4_advance_from_the_first_state(backbone: Backbone[Any]) -> None:
 
 @several
 @given(ages=ages, time=times, places=st.lists(st.integers(0, 11), min_size=3, max_size=3))
+@example(ages=UNEQUAL, time=9, places=[0, 4, 7])
 def test_l4_rows_start_anew_at_their_own_places(
     backbone: Backbone[Any], ages: list[int], time: int, places: list[int]
 ) -> None:

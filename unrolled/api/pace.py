@@ -1,6 +1,7 @@
 """A budget of minutes as a number of updates: once, and again at a checkpoint if the machine's speed changes."""
 
 import copy
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -42,7 +43,9 @@ def measure_update(
 ) -> float:
     """Mean seconds of one update, what happens between updates included, from updates of a copy of the model."""
     trial = copy.deepcopy(model)
-    updates = train(trial, sampler, recipe, progresses.begin(trial, recipe), seed=seed, group=group)
+    progress = progresses.begin(trial, recipe)
+    progress.steps = sys.maxsize  # quick updates may be many more than the recipe's
+    updates = train(trial, sampler, recipe, progress, seed=seed, group=group)
     next(updates)  # the first is slower than any other
     count, began = 0, time.perf_counter()
     while count < 3 or group.agreed(time.perf_counter() - began) < seconds:
