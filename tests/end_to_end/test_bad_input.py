@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.conftest import SMALL
+from unrolled.api import runs as api_runs
 from unrolled.core import files
+from unrolled.core.errors import RunError
 from unrolled.store.folders import RunFolder
 
 
@@ -126,12 +128,41 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("damage", [truncate, flip, Path.unlink, lambda path: path.write_bytes(b"\x80\x04K\x01.")])
-@pytest.mark.parametrize("file", ["model.safetensors", "codec.json", "config.json"])
+def replace(path: Path) -> None:
+    path.write_bytes(b"\x80\x04K\x01.")
+
+
+@pytest.mark.parametrize("damage", [truncate, flip, Path.unlink, replace])
+@pytest.mark.parametrize("file", ["codec.json", "config.json"])
 def test_damaged_run(unrolled, copy, damage, file):
     damage(copy / file)
-    engine = ["--engine", "torch"] if file == "model.safetensors" else []  # the native one reads no weights
-    one_line(unrolled("generate", "plain", "--runs", copy.parent, *engine), 1, "plain")
+    one_line(unrolled("generate", "plain", "--runs", copy.parent), 1, "plain")
+
+
+@pytest.mark.parametrize(
+    ("damage", "found"), [(truncate, "truncated"), (Path.unlink, "missing"), (replace, "truncated")]
+)
+def test_weights_that_are_not_whole_are_told_though_nothing_reads_them(unrolled, copy, damage, found):
+    damage(copy / "model.safetensors")
+    one_line(unrolled("generate", "plain", "--runs", copy.parent), 1, "model.safetensors", found, "copy the run again")
+    words = ("curate", "plain", "--runs", copy.parent, "--best", 1, "--of", 2)
+    one_line(unrolled(*words), 1, "model.safetensors", found)
+
+
+@pytest.mark.parametrize("damage", [truncate, flip, Path.unlink, replace])
+def test_damaged_weights_are_found_by_what_reads_them(unrolled, copy, damage):
+    damage(copy / "model.safetensors")
+    for words in (["generate", "plain", "--engine", "torch"], ["evaluate", "plain"], ["check", "plain"]):
+        one_line(unrolled(*words, "--runs", copy.parent), 1, "model.safetensors")
+
+
+def test_without_torch_a_run_may_lack_its_weights_but_not_hold_a_part_of_them(copy, monkeypatch):
+    truncate(copy / "model.safetensors")
+    monkeypatch.setattr(api_runs, "torch_installed", lambda: False)
+    with pytest.raises(RunError, match="truncated"):
+        api_runs.opened(copy)
+    (copy / "model.safetensors").unlink()
+    assert api_runs.opened(copy).model_sha256
 
 
 @pytest.mark.parametrize("damage", [truncate, flip, Path.unlink])

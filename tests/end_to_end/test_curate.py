@@ -81,6 +81,19 @@ def test_the_best_are_chosen_without_a_person(unrolled, runs, curated, tmp_path,
     ]
 
 
+def test_how_samples_are_drawn_is_told_once_and_to_people_alone(curated):
+    rules, told = (
+        ("--seed", 3, "--temperature", 0.8, "--top-k", 5),
+        ("seed 3", "length 20", "temperature 0.8", "top_k 5"),
+    )
+    for lines, words in ((["s", "q"], ("--samples", 2)), ([], ("--best", 2, "--of", 3))):
+        outcome = curated(lines, *words, *rules)
+        assert outcome.code == 0 and len(ids(outcome.out)) == 2 and "temperature" not in outcome.out
+        assert [outcome.err.count(rule) for rule in told] == [1] * len(told), outcome.err
+    outcome = curated([], "--best", 1, "--of", 2, "--json", *rules)
+    assert json.loads(outcome.out) and "temperature" not in outcome.err
+
+
 def test_a_copied_text_is_told_with_its_place(unrolled, runs, curated, poems):
     shown = json.loads(curated([], "--best", 1, "--of", 4, "--by", "likelihood", "--temperature", "0", "--json").out)
     lines = [json.loads(line)["text"] for line in poems.read_text().splitlines()]

@@ -1,15 +1,23 @@
 """The main job as a user types it: train, generate, evaluate, check."""
 
 import hashlib
+import io
 import json
 import shlex
 import shutil
+import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
 
 import unrolled as package
 from tests.end_to_end.conftest import SMALL
+from unrolled.cli.main import main
+from unrolled.cli.terminal import json_line
+
+STEERING = {"\x1b": "\\x1b", "\x9b": "\\x9b", "\x7f": "\\x7f", "\u202e": "\\u202e"}
+UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def weights(run: Path) -> str:
@@ -31,6 +39,59 @@ def test_a_sample_does_not_depend_on_its_batch(unrolled, runs):
     alone = unrolled("generate", "plain", "--runs", runs, "--length", 30, "--stream", 2, "--json")
     assert json.loads(alone.out)["text"] == texts[2]
     assert len(set(texts)) > 1
+
+
+def test_how_samples_are_drawn_is_told_once_and_to_people_alone(unrolled, runs):
+    words = ("generate", "plain", "--runs", runs, "--length", 20, "--seed", 3, "--temperature", 0.8, "--top-k", 5)
+    told = ("seed 3", "temperature 0.8", "top_k 5", "top_p 1", "min_p 0", "typical 1", "repetition_penalty 1")
+    for samples in (1, 3):
+        found = unrolled(*words, "--samples", samples)
+        assert found.code == 0 and [found.err.count(rule) for rule in told] == [1] * len(told), found.err
+        assert "temperature" not in found.out
+    found = unrolled(*words, "--samples", 3, "--json")
+    assert "temperature" not in found.err and len(list(map(json.loads, found.out.splitlines()))) == 3
+
+
+@pytest.fixture(scope="module")
+def wild(tmp_path_factory) -> Path:
+    """A run that writes signs which steer a terminal."""
+    folder = tmp_path_factory.mktemp("wild")
+    (folder / "wild.txt").write_text("\x1b[2J\x9b2Jé漢\x7f\u202e\n" * 200, encoding="utf-8")
+    words = ["--runs", str(folder), "--name", "wild", "--steps", "2", "--quiet", *SMALL]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNROLLED_CACHE", str(folder / "cache"))
+        assert main(["train", str(folder / "wild.txt"), *words]) == 0
+    return folder
+
+
+def test_what_steers_a_terminal_is_shown_and_not_sent(unrolled, wild):
+    prompt = "\x1b[2J\x9b"
+    words = ("generate", "wild", "--runs", wild, "--length", 200, "--prompt", prompt)
+    text = json.loads(unrolled(*words, "--json").out)["text"]
+    assert set(STEERING) < set(text.removeprefix(prompt)), "the model writes all of them"
+    shown = text.translate({ord(sign): escape for sign, escape in STEERING.items()})
+    assert unrolled(*words).out == shown + "\n"
+    several = unrolled(*words, "--samples", 2).out
+    assert shown in several and not set(STEERING) & set(several)
+
+
+@pytest.mark.parametrize(
+    "words", [("generate", "--length", 200), ("curate", "--best", 1, "--length", 200), ("complete",)]
+)
+def test_json_cannot_steer_a_terminal_and_keeps_its_letters(unrolled, wild, monkeypatch, words):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("é漢\x1b\x9b\x7f\u202e\n"))
+    found = unrolled(words[0], "wild", "--runs", wild, *words[1:], "--json")
+    assert found.code == 0 and not set(STEERING) & set(found.out)
+    text = json.loads(found.out)["text"]
+    assert set(STEERING) < set(text) and {"é", "漢"} < set(found.out)
+
+
+def test_a_line_of_json_shows_every_character_that_can_be_seen():
+    signs = [chr(code) for code in (*range(0xD800), *range(0xE000, 0x110000))]
+    line = json_line({"text": "".join(signs)})
+    assert json.loads(line) == {"text": "".join(signs)}
+    assert set(line) == {sign for sign in signs if unicodedata.category(sign) not in UNSEEN}
+    assert json_line("half \ud83d") == '"half \\ud83d"'
 
 
 def test_a_printed_sample_command_makes_the_sample_again(unrolled, runs):

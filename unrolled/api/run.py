@@ -1,7 +1,7 @@
 """A trained run: what it is, and what steps its model. Free of torch until its weights are needed."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -37,6 +37,11 @@ class Request:
     def told_precision(self) -> dict[str, str]:
         """The precision as samples tell it, which leave out the usual one."""
         return {} if self.precision == "float32" else {"precision": self.precision}
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """How symbols are drawn, as samples tell it."""
+        return {**asdict(self.rules), **self.told_precision}
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """A run that writes text. Free of torch until its weights are needed."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -10,7 +10,7 @@ from unrolled.api.run import Request, Run, make_rules
 from unrolled.codecs.text import TextCodec
 from unrolled.core.errors import UsageError
 from unrolled.engine.runtime import Precision
-from unrolled.generation.text import Piece, Step, Text, collect, gather, pieces
+from unrolled.generation.text import Piece, Text, collect, gather, pieces
 from unrolled.store.records import Sample
 
 SPECIMEN = 160  # symbols that are shown while a model trains
@@ -22,6 +22,19 @@ class TextRequest(Request):
 
     prompt: str = ""
     length: int = 500
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """How symbols are drawn and how many, as samples tell it."""
+        return {"length": self.length, **super().told}
+
+    def each(self, count: int, prompts: Sequence[str] | None = None) -> list["TextRequest"]:
+        """This request with each of `prompts`, or as it is where none are given, for `count` samples of each.
+
+        Streams are numbered prompt by prompt: sample s of prompt p, both from 0, has stream `stream + p * count + s`.
+        """
+        asked = (self.prompt,) if prompts is None else prompts
+        return [replace(self, prompt=prompt, stream=self.stream + p * count) for p, prompt in enumerate(asked)]
 
 
 @dataclass
@@ -62,7 +75,7 @@ class TextRun(Run):
 
     def samples(
         self,
-        prompt: str = "",
+        prompt: str | Sequence[str] = "",
         count: int = 1,
         *,
         length: int = 500,
@@ -74,28 +87,43 @@ class TextRun(Run):
         threads: int = 1,
         **rules: Any,
     ) -> list[str]:
-        """The texts of `count` samples made in one batch and numbered from `stream`; each is what it would be alone.
+        """The texts of `count` samples of each prompt, made in one batch; each is what it would be alone.
 
+        They come prompt by prompt; sample s of prompt p, both from 0, has stream `stream + p * count + s`.
         `where` chooses conditioning fields; `rules` are those of `generation.rules.Rules`, neutral by default.
         `precision` and `threads` are those of the native engine, which runs the weights that are in the run folder.
         The samples are written down in the run.
-        Raises: UsageError for a setting, DataError for a symbol of the prompt, that cannot be used.
+        Raises: UsageError for a setting, DataError for a symbol of a prompt, that cannot be used.
         """
         request = TextRequest(
-            prompt=prompt, length=length, seed=seed, stream=stream, where=where or {}, rules=make_rules(rules),
+            length=length, seed=seed, stream=stream, where=where or {}, rules=make_rules(rules),
             engine=engine, precision=precision, threads=threads,
         )  # fmt: skip
-        return [sample.text for sample in self.many(request, count)]
+        prompts = [prompt] if isinstance(prompt, str) else prompt
+        return [sample.text for sample in self.many(request, count, prompts=prompts)]
 
-    def many(self, request: TextRequest, count: int, note: Callable[[str], None] | None = None) -> list[Sample]:
-        """`count` samples of a request, made in one batch and written down."""
-        texts = self.texts(request, count, note)
-        return self.record([self.sample(request, number, text) for number, text in enumerate(texts)])
+    def many(
+        self,
+        request: TextRequest,
+        count: int,
+        note: Callable[[str], None] | None = None,
+        prompts: Sequence[str] | None = None,
+    ) -> list[Sample]:
+        """Samples as of `texts`, written down."""
+        texts = iter(self.texts(request, count, note, prompts))
+        asked = request.each(count, prompts)
+        return self.record([self.sample(one, number, next(texts)) for one in asked for number in range(count)])
 
-    def texts(self, request: TextRequest, count: int, note: Callable[[str], None] | None = None) -> list[Text]:
-        """`count` samples of a request, made in one batch."""
-        steps, limit = self.steps(request, count, note), self.engine(request).limit
-        return collect(steps, self.codec, [self.start(request.prompt)] * count, request.length, limit)
+    def texts(
+        self,
+        request: TextRequest,
+        count: int,
+        note: Callable[[str], None] | None = None,
+        prompts: Sequence[str] | None = None,
+    ) -> list[Text]:
+        """`count` samples of a request, or of it for each of `prompts`, in one batch, numbered as `each` says."""
+        starts, limit = self.starts(request, count, prompts), self.engine(request).limit
+        return collect(self.drawn(request, starts, request.length, note), self.codec, starts, request.length, limit)
 
     def keep(self, request: TextRequest, drawn: Sequence[Piece]) -> Sample:
         """Write down the one sample of a request that was drawn piece by piece."""
@@ -106,16 +134,17 @@ class TextRun(Run):
         self, request: TextRequest, count: int = 1, note: Callable[[str], None] | None = None
     ) -> Iterator[Piece]:
         """Pieces of text as they come, for `count` samples side by side."""
-        return pieces(self.steps(request, count, note), self.codec, count, request.length)
+        steps = self.drawn(request, self.starts(request, count), request.length, note)
+        return pieces(steps, self.codec, count, request.length)
 
-    def steps(self, request: TextRequest, count: int, note: Callable[[str], None] | None = None) -> Iterator[Step]:
-        """The symbols of `count` samples of a request, step by step.
+    def starts(self, request: TextRequest, count: int, prompts: Sequence[str] | None = None) -> list[list[int]]:
+        """What each sample of a batch goes on from: `count` for each prompt, in order.
 
-        Raises: UsageError for a setting, DataError for a symbol of the prompt, that cannot be used.
+        Raises: UsageError for a count below 1, DataError for a symbol that the model does not know.
         """
         if count < 1:
             raise UsageError(f"samples is {count} and length {request.length}: at least 1 sample of length 0 or more")
-        return self.drawn(request, [self.start(request.prompt)] * count, request.length, note)
+        return [start for one in request.each(count, prompts) for start in [self.start(one.prompt)] * count]
 
     def specimen(self, seed: int, stream: int) -> str:
         """A short text of the model as it is."""
@@ -128,7 +157,7 @@ class TextRun(Run):
             model_sha256=self.model_sha256,
             seed=request.seed,
             stream=request.stream + number,
-            settings={"length": request.length, **asdict(request.rules), **request.told_precision},
+            settings=request.told,
             engine=self.engine(request).name,
             prompt=request.prompt,
             text=request.prompt + text.text,

@@ -1,6 +1,5 @@
 """`unrolled complete [RUN]`: predictive text."""
 
-import json
 import re
 import shutil
 import sys
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from unrolled.cli.arguments import option, parse, positional
 from unrolled.cli.keys import Keys
-from unrolled.cli.terminal import column_width, is_terminal, one_line, printable, say
+from unrolled.cli.terminal import column_width, is_terminal, json_line, one_line, printable, say
 from unrolled.core.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ def complete_lines(completer: "Completer", lines: Iterable[str], top: int, as_js
         except DataError as problem:
             raise DataError(f"line {number} of the input: {problem}") from None
         if as_json:
-            print(json.dumps(as_object(text, following, words), ensure_ascii=False), flush=True)
+            print(json_line(as_object(text, following, words)), flush=True)
         else:
             say(text)
             say("\n".join(columns(following, words, begun(text), top)))

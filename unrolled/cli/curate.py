@@ -1,6 +1,5 @@
 """`unrolled curate [RUN]`: generate many, keep the best by hand or by score."""
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +11,9 @@ from unrolled.cli.curate_loop import Choice, decide
 from unrolled.cli.curate_sound import SoundChoice
 from unrolled.cli.curate_text import TextChoice
 from unrolled.cli.engine import Stepping, tell_cost
+from unrolled.cli.generate import describe
 from unrolled.cli.sounding import Lasting, refuse_others
-from unrolled.cli.terminal import say
+from unrolled.cli.terminal import json_line, say
 from unrolled.core.errors import UsageError
 from unrolled.core.files import write_file
 
@@ -79,12 +79,16 @@ def main(arguments: Sequence[str]) -> int:
     tell_cost(run, stepping.precision)
     code = 0
     if command.best is None:
-        kept, code = decide(run, choice.candidates(count), choice)
+        found = choice.candidates(count)
+        warn(describe(run, choice.request, count))
+        kept, code = decide(run, found, choice)
     else:
         kept = choice.best(count, command.by, command.best)
+        if not command.json:
+            warn(describe(run, choice.request, count))
         for candidate in kept:
             if command.json:
-                sys.stdout.write(json.dumps(choice.facts(candidate), ensure_ascii=False) + "\n")
+                sys.stdout.write(json_line(choice.facts(candidate)) + "\n")
             else:
                 choice.show(candidate, "")
     finish(command, choice, kept)

@@ -32,6 +32,11 @@ class Choice(Protocol):
         """What to do with a file of exported samples, {} for its name."""
         ...
 
+    @property
+    def request(self) -> Any:
+        """What all of them are samples of."""
+        ...
+
     def candidates(self, count: int) -> list[Any]:
         """So many new ones."""
         ...

@@ -1,6 +1,5 @@
 """`unrolled judge [RUN] FILE ...`: whether sounds have collapsed, and what of them is training sound again."""
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.cli.arguments import parse, positional
-from unrolled.cli.terminal import say
+from unrolled.cli.terminal import json_line, say
 from unrolled.core.errors import UsageError
 
 DESCRIPTION = """
@@ -58,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
         if command.json:
             found: dict[str, Any] = {"verdict": verdict, "memorisation": copied}
             parts = {name: None if part is None else part.to_json() for name, part in found.items()}
-            sys.stdout.write(json.dumps({"file": str(path), **parts}, ensure_ascii=False) + "\n")
+            sys.stdout.write(json_line({"file": str(path), **parts}) + "\n")
             continue
         say(str(path))
         if verdict is not None:

@@ -1,12 +1,11 @@
 """The part of `generate` that is for sound."""
 
-import json
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from unrolled.cli.terminal import say
+from unrolled.cli.terminal import json_line, say
 from unrolled.core.errors import UsageError
 
 
@@ -70,7 +69,10 @@ def make_sound(run: Any, request: Any, sounding: Sounding, count: int, as_json: 
         if player is not None:
             player.close(at_once=code != 0)
     for sample in samples:
-        say(json.dumps(asdict(sample), ensure_ascii=False) if as_json else sample.text)
+        if as_json:
+            sys.stdout.write(json_line(asdict(sample)) + "\n")
+        else:
+            say(sample.text)
         if sample.scores.get("verdicts"):
             found = f"{', '.join(sample.scores['verdicts'])} (soundness {sample.scores['soundness']:.2f} of 1)"
             say(f"{sample.text}: {found}: unrolled curate chooses from several", sys.stderr)

@@ -1,5 +1,6 @@
 """What the commands share at the terminal: text that cannot steer it, questions, sizes."""
 
+import json
 import sys
 import unicodedata
 from bisect import bisect_right
@@ -13,6 +14,7 @@ CONTROL = (*range(0x20), *range(0x7F, 0xA0), *BIDIRECTIONAL)
 ESCAPES = {code: f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" for code in CONTROL if chr(code) not in "\n\t"}
 SURROGATES = {code: f"\\u{code:04x}" for code in range(0xD800, 0xE000)}
 ESCAPES |= SURROGATES
+UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, formats, halves of characters, and what else breaks a line
 
 
 @runtime_checkable
@@ -38,6 +40,13 @@ def printable(text: str) -> str:
     Newlines and tabs stay. Each character is looked at alone, so pieces of a stream can be passed one by one.
     """
     return text.translate(ESCAPES)
+
+
+def json_line(value: Any) -> str:
+    """JSON whose letters can be read, on one line that cannot steer a terminal: what is not seen is escaped."""
+    line = json.dumps(value, ensure_ascii=False)
+    unseen = {sign for sign in set(line) if unicodedata.category(sign) in UNSEEN}
+    return line.translate({ord(sign): json.dumps(sign)[1:-1] for sign in unseen})
 
 
 def one_line(text: str, width: int) -> str:
