@@ -18,6 +18,8 @@ from unrolled.systems import find_system
 from unrolled.training.evaluation import Score
 from unrolled.training.recipe import Recipe
 
+TOLD = 5  # kinds of conversion, and files in doubt, that are told of before a training; the doctor tells of all
+
 
 def card(
     name: str, config: RunConfig, score: Score, encoded: Encoded, bits: float, medium: Medium, found: str = ""
@@ -89,6 +91,19 @@ def plan_in_words(job: Job, steps: int, done: int, update_seconds: float) -> str
         f"{steps:,} updates of {job.recipe.rows} x {job.recipe.length}"
     )
     return f"{plan}: {needs(steps - done, update_seconds)}" if update_seconds else plan
+
+
+def conversions(facts: dict[str, Any]) -> list[str]:
+    """What was done to the data, from its facts: one line for files alike; and what may be wrong, by file."""
+    alike: dict[str, list[str]] = {}
+    for source in facts["sources"]:
+        for note in source.get("notes", ()):
+            alike.setdefault(note, []).append(source["path"])
+    done = [f"{files[0] if len(files) == 1 else f'{len(files):,} files'}: {note}" for note, files in alike.items()]
+    doubts = [f"{source['path']}: {doubt}" for source in facts["sources"] for doubt in source.get("doubts", ())]
+    lines = [*facts.get("notes", ()), *done[:TOLD], *doubts[:TOLD]]
+    more = max(0, len(done) - TOLD) + max(0, len(doubts) - TOLD)
+    return [*lines, f"and {more:,} more such lines: `unrolled doctor --json` has them all"] if more else lines
 
 
 def notes(encoded: Encoded, names: Sequence[str], is_continued: bool) -> list[str]:

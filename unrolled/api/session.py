@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from unrolled.api.cards import card, next_commands, notes, plan_in_words
+from unrolled.api.cards import card, conversions, next_commands, notes, plan_in_words
 from unrolled.api.events import Evaluated, Event, Finished, Note, Progress, Started
 from unrolled.api.job import Job
 from unrolled.api.pace import Pace, fastest_threads, measure_update, revisions
@@ -104,7 +104,8 @@ class Session:
         extra = checkpoint.scalars.get("extra", {})
         self.pace.earlier, self.pace.revisions = float(extra["elapsed"]), list(extra["revisions"])
         self.command = config.command
-        self.threads = int(config.training["plan"]["threads"])
+        plan = config.training["plan"]
+        self.threads, self.update_seconds = int(plan["threads"]), float(plan["update_seconds"])
         torch.set_num_threads(self.threads)  # other sums would be other weights
         return self.progress.step < self.progress.steps and not extra.get("over", False)
 
@@ -257,7 +258,7 @@ class Session:
         plan = plan_in_words(job, self.progress.steps, self.progress.step, self.update_seconds)
         self.observe(Started(str(self.folder.path), job.system.name, plan, job.medium.unit))
         lines = notes(job.encoded, job.fields.names, is_continued=job.parent is not None)
-        for line in (*lines, job.medium.to_beat(job.encoded, job.codec)):
+        for line in (*conversions(job.corpus.facts()), *lines, job.medium.to_beat(job.encoded, job.codec)):
             if line:
                 self.observe(Note(line))
 

@@ -5,19 +5,20 @@ import json
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from unrolled.api.engines import EngineName
+from unrolled.api.engines import EngineName, Native
 from unrolled.api.run import Request, Run, make_rules
 from unrolled.api.sound_ranges import kept_ranges, scores_of, verdict_on
 from unrolled.codecs.sound import SoundCodec
 from unrolled.core.errors import DataError, RunError, UsageError
 from unrolled.data.sound_files import opened
+from unrolled.data.sound_tracks import SILENT
 from unrolled.engine.runtime import Precision
 from unrolled.generation.folding import length_of_each
 from unrolled.generation.sound import Block, blocks, folded
@@ -31,8 +32,8 @@ HEARD = 20.0  # seconds of a seed recording that are read before the model goes 
 FOLDER = "sounds"  # in a run folder
 
 
-def ending(path: Path, rate: int) -> np.ndarray:
-    """The last seconds of a recording, as mono samples at `rate`.
+def ending(path: Path, rate: int) -> tuple[np.ndarray, list[str]]:
+    """The last seconds of a recording, as mono samples at `rate`, and what people should know of how it is read.
 
     Raises: DataError for a file that cannot be read.
     """
@@ -40,7 +41,22 @@ def ending(path: Path, rate: int) -> np.ndarray:
     with opened(path) as reader:
         for block in reader.mono(rate):
             heard = np.concatenate([heard, block])[-most:]
-    return heard
+    notes = [*reader.header.notes(path, rate), *reader.doubts]
+    if reader.seconds > HEARD:
+        notes.append(f"only the last {HEARD:g} of its {reader.seconds:.1f} s are heard")
+    # the range of the file is asked for too, as resampling rings where an offset begins
+    if min(reader.range, np.ptp(heard) if len(heard) else 0.0) < SILENT:
+        notes.append("silence only: the model goes on from silence")
+    return heard, notes
+
+
+def memory(engine: Any) -> int | None:
+    """The samples that the model of an engine looks back on; None where it may remember all."""
+    if not isinstance(engine, Native):
+        return engine.model.backbone.receptive_field
+    program = engine.packed.program  # which there may be without torch
+    state = [buffer for name, buffer in program.state.items() if name not in program.shifts]
+    return 1 + sum(ring.shape[0] for ring in state) if all(buffer.role == "ring" for buffer in state) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +80,10 @@ class SoundRequest(Request):
 
 @dataclass
 class SoundRun(Run):
-    """A run of a sound system."""
+    """A run of a sound system; `said` are the lines on recordings to go on from, each said once."""
 
     codec: SoundCodec
+    said: set[str] = field(default_factory=set, repr=False)
 
     @property
     def forbidden(self) -> tuple[int, ...]:
@@ -78,15 +95,24 @@ class SoundRun(Run):
         """Sound goes on for as long as it is asked to."""
         return False
 
-    def start(self, prompt: str) -> list[int]:
+    def start(self, request: SoundRequest, note: Callable[[str], None] | None = None) -> list[int]:
         """The symbols of the end of a recording; without one, a recording begins.
 
         Raises: DataError for a file that cannot be read.
         """
-        if not prompt:
+        if not request.prompt:
             return [self.codec.begin]
         data = self.config.data
-        heard = (ending(Path(prompt), self.codec.rate) - np.float32(data["offset"])) * np.float32(data["gain"])
+        heard, lines = ending(Path(request.prompt), self.codec.rate)
+        most = memory(self.engine(request)) or 0
+        if len(heard) < most:
+            short = f"its {len(heard):,} samples are fewer than the {most:,} that the model looks back on"
+            lines.append(f"{short}: it goes on as near the beginning of a recording")
+        for line in (f"{request.prompt}: {line}" for line in lines):
+            if note is not None and line not in self.said:
+                note(line)
+                self.said.add(line)
+        heard = (heard - np.float32(data["offset"])) * np.float32(data["gain"])
         return [self.codec.begin, *self.codec.encode(heard).tolist()]
 
     def generate(self, prompt: str | Path = "", **settings: Any) -> np.ndarray:
@@ -127,7 +153,7 @@ class SoundRun(Run):
         if count < 1 or not request.seconds > 0:
             raise UsageError(f"samples is {count} and seconds {request.seconds:g}: at least 1 of more than 0 seconds")
         length, overlap = self.lengths(request)
-        steps = self.drawn(request, [self.start(request.prompt)] * (count * request.fold), length, note)
+        steps = self.drawn(request, [self.start(request, note)] * (count * request.fold), length, note)
         made = blocks(steps, self.codec)
         return made if request.fold == 1 else folded(made, count, request.fold, overlap)
 

@@ -17,6 +17,7 @@ from unrolled.data.sound_metadata import Metadata
 
 RATES = range(1_000, 384_001)
 SILENT = 2e-4  # between the extremes of a track that is silence only: -80 dB of full scale
+CLIPPED = 1e-5  # share of all samples from which on a track is in doubt
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,11 @@ class Track:
         """How many samples are kept."""
         return self.end - self.begin
 
+    @property
+    def is_clipped(self) -> bool:
+        """Whether more samples stand at full scale or beyond it than a few that happen to."""
+        return self.clipped > max(10, CLIPPED * self.frames * self.header.channels)
+
     def count(self, part: PartName) -> int:
         """How many samples a part has of this track."""
         return self.cut if part == "train" else self.length - self.cut
@@ -80,6 +86,7 @@ class Track:
     def facts(self, rate: int) -> dict[str, Any]:
         """What is known of the file, as JSON; peak, root mean square and DC before any gain."""
         moments = self.moments
+        clipping = f"{self.clipped:,} samples are clipped, flat at full scale or beyond it: take a cleaner copy"
         return {
             "path": str(self.path),
             "bytes": self.bytes,
@@ -95,7 +102,8 @@ class Track:
             "rms": round(moments.rms(), 4),
             "dc": round(moments.mean, 6),
             "clipped": self.clipped,
-            "notes": [*self.notes, *self.doubts],
+            "notes": [*self.notes],
+            "doubts": [*self.doubts, *([clipping] if self.is_clipped else [])],
         }
 
 
@@ -117,7 +125,7 @@ def scan(
     begin, end, moments = trimmer.begin, trimmer.end, trimmer.kept
     if reader.range < SILENT or not moments.count:
         begin, end, moments = 0, 0, Moments()
-        notes.append("silence only: left out")
+        notes = ["silence only: left out"]
     return Track(
         path=path,
         sha256=sha256(path),
