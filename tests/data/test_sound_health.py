@@ -2,6 +2,8 @@
 
 import json
 import re
+import tracemalloc
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +11,11 @@ import pytest
 
 from tests.data.sounds import RATE, cut, melody, write
 from unrolled.cli.doctor import main
+from unrolled.data import sound_landmarks
 from unrolled.data.sound_health import SoundHealth, examine_sound
 from unrolled.data.sound_landmarks import HOP, Index, Landmarks, Marks
 from unrolled.data.sound_sources import is_sound
+from unrolled.data.sound_split import SoundSplit
 
 
 def kinds(health: SoundHealth) -> dict[str, str]:
@@ -153,6 +157,41 @@ def test_the_same_sound_on_both_sides_of_the_split_is_found(tmp_path, kind) -> N
     assert "validates and sounds like" in kinds(examine_sound([tmp_path]))["near-duplicates across the split"]
 
 
+def test_the_named_split_decides_which_sound_stands_on_both_sides(tmp_path, capsys) -> None:
+    samples = melody(1, 8.0)
+    write(tmp_path / "a.flac", samples)
+    write(tmp_path / "b.ogg", samples * 0.3)
+    write(tmp_path / "c.flac", melody(2, 8.0))
+
+    def found(*words: str) -> list[str]:
+        assert main([str(tmp_path), "--json", *words]) == 0
+        report = json.loads(capsys.readouterr().out)
+        assert report["split"]["rule"] == ("within tracks" if words == ("--within",) else "by name")
+        assert "one track" not in {finding["kind"] for finding in report["findings"]}
+        return [finding["message"] for finding in report["findings"] if finding["kind"].startswith("near-duplicates")]
+
+    (message,) = found("--validation", "b", "--validation", "c")
+    assert message.startswith(f"{tmp_path / 'b.ogg'} validates and sounds like {tmp_path / 'a.flac'}, which trains")
+    assert found("--validation", "a", "--validation", "b") == found("--validation", "c") == []
+    assert found("--within") == []  # where one beginning trains, so does the other
+
+
+def test_ends_that_are_in_the_beginning_of_another_track_are_found(tmp_path) -> None:
+    samples = melody(1, 20.0)
+    write(tmp_path / "a.flac", samples)
+    write(tmp_path / "b.flac", samples[8 * RATE :])
+    health = examine_sound([tmp_path], SoundSplit(0.5, within=True))
+    (message,) = [finding.message for finding in health.findings if finding.kind.startswith("near-duplicates")]
+    assert message.startswith(f"the end of {tmp_path / 'a.flac'} validates and sounds like the beginning of ")
+    assert "-8.0 s" in message and "one track" not in kinds(health)
+
+
+def test_a_name_that_no_track_has_is_a_finding_among_others(tmp_path) -> None:
+    write(tmp_path / "a.wav", clipped(melody(1, 2.0)))
+    found = kinds(examine_sound([tmp_path], SoundSplit(validation=("z",))))
+    assert "no track is called 'z'" in found["unusable"] and "clipping" in found
+
+
 def test_different_sound_is_not_called_alike() -> None:
     tracks = [landmarks(melody(number, 20.0)) for number in range(6)]
     index = Index(tracks[1:])
@@ -166,6 +205,73 @@ def test_a_match_says_which_track_and_where() -> None:
     match = index.find(landmarks(samples[4 * HOP * 20 :]))
     assert match is not None and match.other == 1 and match.share > 0.8
     assert match.shift == pytest.approx(4 * HOP * 20 / RATE, abs=HOP / RATE)
+
+
+def drawn_marks(seed: int, count: int, windows: int) -> Marks:
+    """Landmarks at random, of which some occur often."""
+    generator = np.random.default_rng(seed)
+    codes = np.where(generator.random(count) < 0.3, generator.integers(0, 4, count), generator.integers(4, 90, count))
+    return Marks(codes, np.sort(generator.integers(0, windows, count)))
+
+
+def plainly_found(tracks: list[Marks], marks: Marks, besides: int | None) -> tuple[int, int, int]:
+    """Shared landmarks, track and shift in windows as `Index.find` has them, pair by pair."""
+    places = defaultdict(list)
+    for number, track in enumerate(tracks):
+        for code, time in zip(track.codes.tolist(), track.times.tolist(), strict=True):
+            places[code].append((number, time))
+    votes = Counter(
+        (number, time - own)
+        for code, own in zip(marks.codes.tolist(), marks.times.tolist(), strict=True)
+        for number, time in places[code]
+        if len(places[code]) <= sound_landmarks.MOST_ALIKE and number != besides
+    )
+    both = {(number, shift): votes[number, shift] + votes.get((number, shift + 1), 0) for number, shift in votes}
+    number, shift = min(both, key=lambda key: (-both[key], key))
+    return both[number, shift], number, shift
+
+
+@pytest.mark.parametrize("windows", [40, 4000])
+@pytest.mark.parametrize(("together", "shifts"), [(1 << 13, 1 << 21), (3, 1 << 21), (1 << 13, 150), (7, 1)])
+def test_slices_and_groups_change_no_match(monkeypatch, together, shifts, windows) -> None:
+    monkeypatch.setattr(sound_landmarks, "LOOKED_UP", together)
+    monkeypatch.setattr(sound_landmarks, "SHIFTS", shifts)
+    monkeypatch.setattr(sound_landmarks, "MOST_ALIKE", 25)
+    monkeypatch.setattr(sound_landmarks, "LEAST_SHARED", 1)
+    monkeypatch.setattr(sound_landmarks, "LEAST_SHARE", 0)
+    tracks = [drawn_marks(seed, count, windows) for seed, count in enumerate((80, 0, 50, 120, 7, 60))]
+    index, others = Index(tracks), set()
+    for seed in range(12):
+        marks = drawn_marks(100 + seed, 40 + seed, windows)
+        for besides in (None, 0, 3, 5):
+            shared, other, shift = plainly_found(tracks, marks, besides)
+            match = index.find(marks, besides)
+            assert match is not None and (match.other, match.shift) == (other, shift * HOP / RATE)
+            assert match.share == min(1, shared / min(len(marks.codes), len(tracks[other].codes)))
+            others.add(other)
+    assert len(others) > 2
+    assert Index(tracks[3:4]).find(tracks[3], besides=0) is None
+
+
+def test_the_ends_of_two_tracks_are_not_counted_together(monkeypatch) -> None:
+    monkeypatch.setattr(sound_landmarks, "LEAST_SHARED", 1)
+    tracks = [Marks(np.array([1, 2]), np.array([0, 9])), Marks(np.array([3, 4]), np.array([0, 9]))]
+    match = Index(tracks).find(Marks(np.array([2, 3]), np.array([0, 9])))  # the latest in one, the earliest in the next
+    assert match is not None and match == (0, 0.5, 9 * HOP / RATE)
+
+
+def test_looking_a_long_track_up_takes_bounded_memory(monkeypatch) -> None:
+    generator = np.random.default_rng(0)
+    index = Index([Marks(np.repeat(np.arange(1000), 60), generator.integers(0, 5000, 60_000))])
+    marks = Marks(generator.integers(0, 1000, 10_000), np.sort(generator.integers(0, 5000, 10_000)))
+    monkeypatch.setattr(sound_landmarks, "LOOKED_UP", 200)
+    tracemalloc.start()
+    try:
+        index.find(marks)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 4e6  # the 600,000 pairs of equal landmarks alone are 4.8 MB for each number that is kept of them
 
 
 def test_landmarks_do_not_depend_on_blocks() -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+import unrolled as package
 from tests.data.sounds import RATE, melody, soundfile, write
-from unrolled.api import sound_ranges
+from unrolled.api import sound_judging, sound_ranges
 from unrolled.api.sound_curation import SoundCandidate, rank
+from unrolled.api.sound_judging import Judge
 from unrolled.cli import curate_loop, curate_sound
 from unrolled.cli.main import main
 from unrolled.codecs.sound import SoundCodec
@@ -116,6 +119,50 @@ def test_the_nearest_training_sound_is_told_with_its_times(unrolled, runs, recor
     assert missing.code == 1 and "no.wav" in missing.err
     alone = unrolled("judge", tmp_path / "no.wav", "--runs", runs)
     assert alone.code == 2 and "no.wav: no such file" in alone.err
+
+
+def test_long_sounds_are_judged_in_pieces(runs, recordings, tmp_path, monkeypatch) -> None:
+    copied = soundfile.read(recordings / "1.flac", dtype="float32")[0]
+    sounds = [
+        np.concatenate((melody(77, 3.0), copied, melody(78, 1.0))),
+        melody(79, 1.2),
+        melody(80, 0.5),
+        copied[RATE // 4 :],
+    ]
+    paths = [write(tmp_path / f"{number}.wav", sound) for number, sound in enumerate(sounds)]
+    judge = Judge(package.load("tiny", runs=runs), pytest.fail)
+    expected = judge.copies(paths)
+    monkeypatch.setattr(sound_judging, "SECONDS_AT_ONCE", 1.9)
+    batches = list(judge.gathered(paths))
+    assert len(batches) > 4 and max(sum(len(piece.samples) for piece in batch) for batch in batches) <= 1.9 * RATE
+    assert [piece.number for batch in batches for piece in batch if piece.begin == 0] == [0, 1, 2, 3]
+    found = judge.copies(paths)
+    for one, whole in zip(found, expected, strict=True):
+        assert one is not None and whole is not None
+        assert (one.copied, one.compared, one.limit, one.seconds) == (
+            whole.copied, whole.compared, whole.limit, whole.seconds,
+        )  # fmt: skip
+        assert (one.nearest is None) == (whole.nearest is None)
+        if one.nearest is not None and whole.nearest is not None:
+            assert one.nearest.track == whole.nearest.track
+            for name in ("similarity", "begin", "place"):
+                assert getattr(one.nearest, name) == pytest.approx(getattr(whole.nearest, name), abs=1e-3)
+    assert found[0] is not None and found[0].nearest is not None and found[0].nearest.begin >= 2.9
+    assert found[2] is not None and found[2].nearest is None
+
+
+def test_a_long_sound_to_judge_is_never_held_as_a_whole(runs, tmp_path, monkeypatch) -> None:
+    path = write(tmp_path / "long.wav", np.tile(melody(1, 2.0), 60))
+    monkeypatch.setattr(sound_judging, "SECONDS_AT_ONCE", 2.0)
+    judge = Judge(package.load("tiny", runs=runs), pytest.fail)
+    tracemalloc.start()
+    try:
+        last = [(batch[-1].begin, len(batch[-1].samples)) for batch in judge.gathered([path])][-1]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert 119 < last[0] + last[1] / RATE <= 120
+    assert peak < 3e6  # all samples together are 7.7 MB
 
 
 def test_the_soundest_are_chosen_without_a_person(unrolled, runs, curated) -> None:

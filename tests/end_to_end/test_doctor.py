@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from unrolled.cli.doctor import main
+from unrolled.api.options import SoundOptions
+from unrolled.cli.arguments import field_docs
+from unrolled.cli.doctor import Options, main
 from unrolled.core.errors import UsageError
 
 
@@ -49,6 +51,24 @@ def test_names_and_text_cannot_steer_the_terminal(tmp_path, capsys) -> None:
 def test_no_data_is_wrong_use() -> None:
     with pytest.raises(UsageError):
         main([])
+
+
+def test_options_of_another_kind_of_data_are_refused(tmp_path) -> None:
+    (tmp_path / "a.txt").write_text("text")
+    (tmp_path / "a.wav").touch()
+    for words in (["--split", "0.8"], ["--validation", "a"], ["--within"]):
+        with pytest.raises(UsageError, match=rf"{words[0]} is for recordings, and .*a\.txt holds none: leave it out"):
+            main([str(tmp_path / "a.txt"), *words])
+    with pytest.raises(UsageError, match=r"--text-field is for text, and .*a\.wav holds recordings: leave it out"):
+        main([str(tmp_path / "a.wav"), "--text-field", "text"])
+    with pytest.raises(UsageError, match="pass one of both"):
+        main([str(tmp_path / "a.wav"), "--validation", "a", "--within"])
+
+
+def test_the_split_is_asked_for_as_in_training() -> None:
+    ours, theirs = field_docs(Options), field_docs(SoundOptions)
+    for name in ("split", "validation", "within"):
+        assert ours[name] == theirs[name] and getattr(Options, name) == getattr(SoundOptions, name)
 
 
 def test_nothing_imports_torch(tmp_path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from tests.inspection.sounds import RATE, music
 from unrolled.core.errors import DataError
 from unrolled.inspection import memorisation as module
-from unrolled.inspection.memorisation import fingerprints, limit_of, memorisation, nearest
+from unrolled.inspection.memorisation import cut, every_step, fingerprints, joined, limit_of, memorisation, nearest
 from unrolled.inspection.spectrum import pieces
 
 TRAINING = {f"track {number}": music(number, 24) for number in range(3)}
@@ -80,6 +80,47 @@ def test_blocks_and_groups_change_nothing(monkeypatch) -> None:
     for found, wanted in zip(again, expected, strict=True):
         assert [match[1:] for match in found] == [match[1:] for match in wanted]
         assert np.allclose([match.similarity for match in found], [match.similarity for match in wanted], atol=1e-4)
+
+
+@pytest.mark.parametrize("seconds", [0.1, 1.4, 2.7, 9.9, 60.0])
+def test_pieces_have_each_fingerprint_once(seconds) -> None:
+    sound = planted(20)
+    found = list(cut(np.split(sound, [10, 10, 700, 50_000]), RATE, seconds))
+    prints = [every_step(piece, RATE) for _, piece in found]
+    assert np.allclose(np.concatenate(prints), every_step(sound, RATE), atol=1e-4)
+    assert max(len(piece) for _, piece in found) <= max(round(seconds * RATE), 33 * 256)
+    for begin, piece in found:
+        assert np.array_equal(piece, sound[round(begin * RATE) :][: len(piece)])
+
+
+def test_an_end_without_a_fingerprint_is_no_piece() -> None:
+    step, one = 8 * 256, 33 * 256  # samples
+    size = 7 * step + one
+    for more, lengths in ((-1, [-1]), (0, [0]), (1, [0]), (step - 1, [0]), (step, [0, one - size])):
+        found = cut([music(1, 5)[: size + more]], RATE, 3.0)
+        assert [len(piece) - size for _, piece in found] == lengths
+    assert [(begin, len(piece)) for begin, piece in cut([], RATE, 3.0)] == [(0, 0)]
+
+
+def test_a_report_on_pieces_is_that_on_the_whole(limit) -> None:
+    sound = np.concatenate((music(60, 3.1), planted(20), np.zeros(4 * RATE, np.float32)))
+    (whole,) = memorisation([sound], tracks(), RATE, limit)
+    begins, parts = zip(*cut(pieces(sound), RATE, 2.7), strict=True)
+    reports = memorisation(parts, tracks(), RATE, limit)
+    assert sum(report.nearest is not None for report in reports) > 4 and reports[-1].nearest is None
+    found = joined([*zip(begins, reports, strict=True)])
+    assert found.nearest is not None and whole.nearest is not None
+    assert found.nearest == (
+        pytest.approx(whole.nearest.similarity, abs=1e-4),
+        pytest.approx(whole.nearest.begin),
+        "track 1",
+        pytest.approx(whole.nearest.place),
+    )
+    assert found.copied == whole.copied > 0 and found.compared == whole.compared
+    assert (found.limit, found.seconds) == (whole.limit, whole.seconds)
+    assert joined([(0.0, whole)]) == whole
+    nothing = joined([(0.0, reports[-1]), (2.0, reports[-1])])
+    assert nothing.nearest is None and nothing.copied == 0
 
 
 def test_held_out_sound_is_thinned_evenly(monkeypatch) -> None:

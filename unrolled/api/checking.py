@@ -20,6 +20,7 @@ from unrolled.inspection import laws
 
 ROWS = 3
 SHORT = 48  # symbols, unless a model needs more to show all that it does
+LEAST = {"text": SHORT, "sound": 512}  # over which both views and the engines are compared: 48 samples are 3 ms
 SPANS = 3  # receptive fields, or frames of the slowest tier
 
 
@@ -42,7 +43,7 @@ def check(run: Run, length: int | None = None) -> list[Finding]:
     float32 as far as generation needs them.
 
     By default 48 symbols, and for the laws of both views and of the engines as many as are three receptive fields, or
-    three frames of the slowest tier.
+    three frames of the slowest tier, but of sound 512 at least.
     """
     return list(findings(run, length))
 
@@ -53,7 +54,7 @@ def findings(run: Run, length: int | None = None) -> Iterator[Finding]:
     if length is not None and length < 1:
         raise UsageError(f"length {length}: check on at least 1 symbol")
     limit = run.model.position_limit
-    longest = length or max(SHORT, span(run.model.backbone))
+    longest = length or max(LEAST[run.system.medium], span(run.model.backbone))
     batch = stretch(run, min(longest, limit or longest))
     yield from short_findings(run, batch.inputs[:, : length or SHORT].to(run.device))
     yield from long_findings(run, batch)

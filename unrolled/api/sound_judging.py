@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,13 +18,21 @@ from unrolled.data.encoded_sound import encode_recordings
 from unrolled.data.recordings import Recordings
 from unrolled.data.sound_files import opened
 from unrolled.inspection.collapse import Ranges, Verdict
-from unrolled.inspection.memorisation import Memorisation, limit_of, memorisation
+from unrolled.inspection.memorisation import Memorisation, cut, joined, limit_of, memorisation
 from unrolled.store.documents import read_object, to_bytes
 
 LIMIT = "sound_copies.json"  # in a run folder
 HELD_OUT = 300.0  # seconds of held-out sound that say how alike sound is that was never copied
 USUAL_LIMIT = 0.9  # where too little is held out to say
 SECONDS_AT_ONCE = 600.0  # of sound that are compared with the training sound in one reading of it
+
+
+class Piece(NamedTuple):
+    """Samples of the file of a number, and the second of it that they begin at."""
+
+    number: int
+    begin: float
+    samples: np.ndarray
 
 
 class Judge:
@@ -71,22 +81,26 @@ class Judge:
         """What of each sound file is training sound again; None where that cannot be told."""
         if self.recordings is None:
             return [None] * len(paths)
-        reports: list[Memorisation | None] = []
-        for sounds in self.gathered(paths):
+        reports: list[list[tuple[float, Memorisation]]] = [[] for _ in paths]
+        for pieces in self.gathered(paths):
+            sounds = [piece.samples for piece in pieces]
             found = memorisation(sounds, self.training(self.recordings), self.rate, self.limit)
-            reports += map(self.located, found)
-        return reports
+            for piece, report in zip(pieces, found, strict=True):
+                reports[piece.number].append((piece.begin, report))
+        return [self.located(joined(parts)) for parts in reports]
 
-    def gathered(self, paths: Sequence[Path]) -> Iterator[list[np.ndarray]]:
-        """The samples of sound files, as many together as are held at once."""
-        sounds: list[np.ndarray] = []
-        for path in paths:
-            sounds.append(samples_of(path, self.rate))
-            if sum(map(len, sounds)) >= SECONDS_AT_ONCE * self.rate:
-                yield sounds
-                sounds = []
-        if sounds:
-            yield sounds
+    def gathered(self, paths: Sequence[Path]) -> Iterator[list[Piece]]:
+        """Pieces of sound files, as many together as are held at once."""
+        most, pieces = SECONDS_AT_ONCE * self.rate, list[Piece]()
+        for number, path in enumerate(paths):
+            with opened(path) as reader:
+                for begin, samples in cut(reader.mono(self.rate), self.rate, SECONDS_AT_ONCE):
+                    if pieces and sum(len(piece.samples) for piece in pieces) + len(samples) > most:
+                        yield pieces
+                        pieces = []
+                    pieces.append(Piece(number, begin, samples))
+        if pieces:
+            yield pieces
 
     @cached_property
     def limit(self) -> float:
@@ -123,8 +137,7 @@ class Judge:
             return report
         track = next(track for track in self.recordings.tracks if str(track.path) == match.track)
         name = f"{track.path.parent.name}/{track.path.name}"
-        nearest = match._replace(track=name, place=match.place + track.begin / self.rate)
-        return Memorisation(nearest, report.copied, report.limit, report.seconds)
+        return replace(report, nearest=match._replace(track=name, place=match.place + track.begin / self.rate))
 
 
 def beginning(blocks: Iterable[np.ndarray], most: int) -> np.ndarray:

@@ -21,7 +21,7 @@ class Command:
     run: str | None = positional(default=None)
     """name or path of a run (default: the newest)"""
     length: int | None = None
-    """symbols to check on (default: 48, and three receptive fields or frames where it takes them)"""
+    """symbols to check on (default: 48, of sound 512, and three receptive fields or frames where it takes them)"""
     runs: Path = Path("runs")
     """folder that holds the runs"""
     json: bool = False

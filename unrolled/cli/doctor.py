@@ -8,12 +8,15 @@ from typing import Any
 
 from unrolled.cli.arguments import parse, positional
 from unrolled.cli.terminal import one_line, readable_size, say, table
+from unrolled.core.errors import UsageError
 from unrolled.data.health import MOST_VALUES, Finding, examine
 from unrolled.data.sound_health import examine_sound
 from unrolled.data.sound_sources import is_sound
+from unrolled.data.sound_split import SoundSplit
 
 WIDTH = 100
 SHOWN = 5
+ONLY_TEXT, ONLY_SOUND = {"text_field"}, {"split", "validation", "within"}
 
 
 @dataclass(frozen=True)
@@ -21,18 +24,29 @@ class Options:
     """What to look at."""
 
     data: tuple[str, ...] = positional()
-    """Files, folders or globs."""
+    """files, folders or globs"""
     text_field: str = "text"
-    """Field of records that holds the text."""
+    """field of the records that holds the text"""
+    split: float = 0.9
+    """share of the corpus that trains; the rest validates"""
+    validation: tuple[str, ...] = ()
+    """track that validates, by its name or a pattern of names (default: by --split); may be repeated"""
+    within: bool = False
+    """the first part of every track trains and its end validates, instead of whole tracks"""
     json: bool = False
-    """One JSON object."""
+    """one JSON object"""
 
 
 def main(arguments: list[str]) -> int:
     """The command; 1 where training would refuse the data."""
-    (options,) = parse("doctor", __doc__, arguments, Options).values
+    parsed = parse("doctor", __doc__, arguments, Options)
+    (options,) = parsed.values
     sound = is_sound(options.data)
-    health = examine_sound(options.data) if sound else examine(options.data, options.text_field)
+    refuse_others(options.data, sound, parsed.given)
+    if sound:
+        health = examine_sound(options.data, SoundSplit(options.split, options.validation, options.within))
+    else:
+        health = examine(options.data, options.text_field)
     report = health.to_json()
     if options.json:
         say(json.dumps(report))
@@ -41,6 +55,14 @@ def main(arguments: list[str]) -> int:
         list_findings(health.findings)
         say(verdict(health.findings))
     return int(any(finding.level == "error" for finding in health.findings))
+
+
+def refuse_others(data: Sequence[str], sound: bool, given: frozenset[str]) -> None:
+    """Raises: UsageError for an option that is not for what the data is."""
+    wrong = sorted(given & (ONLY_TEXT if sound else ONLY_SOUND))
+    if wrong:
+        flag, kind = f"--{wrong[0].replace('_', '-')}", "text" if sound else "recordings"
+        raise UsageError(f"{flag} is for {kind}, and {data[0]} holds {'recordings' if sound else 'none'}: leave it out")
 
 
 def list_findings(findings: Sequence[Finding]) -> None:

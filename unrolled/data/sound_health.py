@@ -12,14 +12,13 @@ from unrolled.core.errors import DataError, UnrolledError
 from unrolled.data.health import Finding
 from unrolled.data.recordings import Recordings, collected
 from unrolled.data.sound_files import Fault
-from unrolled.data.sound_landmarks import RATE, Index, Landmarks, Marks
+from unrolled.data.sound_landmarks import HOP, RATE, Index, Landmarks, Marks
 from unrolled.data.sound_levels import FRAMES, Frames, deviations
 from unrolled.data.sound_metadata import Metadata
 from unrolled.data.sound_sources import find_sound
-from unrolled.data.sound_split import DEFAULT_SPLIT
+from unrolled.data.sound_split import DEFAULT_SPLIT, SoundSplit
 from unrolled.data.sound_tracks import SoundPolicy, Track, scan
 
-CLIPPED = 1e-5  # share of all samples
 OFFSET = 0.005  # of full scale
 QUIET = 1e-3  # root mean square of a frame that is silent: -60 dB of full scale
 LONG_SILENCE, SILENT_SHARE = 5.0, 0.5  # seconds, and share of a track
@@ -84,9 +83,10 @@ class Listener:
         return Heard(track, longest / FRAMES, self.silent / FRAMES, self.landmarks.finish())
 
 
-def examine_sound(paths: Sequence[str | Path]) -> SoundHealth:
+def examine_sound(paths: Sequence[str | Path], split: SoundSplit = DEFAULT_SPLIT) -> SoundHealth:
     """Read every recording that `paths` name, at 16 kHz; faults become findings and never exceptions.
 
+    `split` says which of them would train.
     Raises: UsageError where the packages for sound are missing.
     """
     health, metadata, heard = SoundHealth(), Metadata(), list[Heard]()
@@ -97,7 +97,7 @@ def examine_sound(paths: Sequence[str | Path]) -> SoundHealth:
         except DataError as error:
             health.find("error", error.kind if isinstance(error, Fault) else "unreadable", str(error))
     if heard:
-        judge(heard, health)
+        judge(heard, split, health)
     health.findings.sort(key=lambda finding: ["error", "warning", "note"].index(finding.level))
     return health
 
@@ -118,14 +118,14 @@ def find_all(paths: Sequence[str | Path], health: SoundHealth) -> list[Path]:
     return list(found.values())
 
 
-def judge(heard: Sequence[Heard], health: SoundHealth) -> None:
+def judge(heard: Sequence[Heard], split: SoundSplit, health: SoundHealth) -> None:
     """All findings about recordings that can be read."""
     for one in heard:
         judge_track(one, health)
     judge_conversions(heard, health)
     judge_copies(heard, health)
     try:
-        recordings = collected([one.track for one in heard], SoundPolicy(RATE), DEFAULT_SPLIT)
+        recordings = collected([one.track for one in heard], SoundPolicy(RATE), split)
     except UnrolledError as error:
         health.find("error", "unusable", str(error))
         return
@@ -140,7 +140,7 @@ def judge_track(one: Heard, health: SoundHealth) -> None:
     if not track.length:
         health.find("warning", "silent track", f"{path}: silence only, which training leaves out")
         return
-    if track.clipped > max(10, CLIPPED * track.frames * track.header.channels):
+    if track.is_clipped:
         message = f"{track.clipped:,} samples are clipped, flat at full scale or beyond it: take a cleaner copy"
         health.find("warning", "clipping", f"{path}: {message}")
     if abs(track.moments.mean) > OFFSET:
@@ -192,25 +192,32 @@ def judge_set(recordings: Recordings, health: SoundHealth) -> None:
     elif peak < FAINT:
         message = f"the peak of all is {peak:.3f} of full scale, so that few levels are used: train with --level=peak"
         health.find("warning", "faint", message)
-    if recordings.rule == "within tracks":
-        share = recordings.split.train
+    share = recordings.split.train
+    if recordings.rule == "within tracks" and health.facts["tracks"] == 1 and share < 1:
         health.find("note", "one track", f"there is one track: its first {share:.0%} trains, its end validates")
 
 
 def judge_split(recordings: Recordings, heard: Sequence[Heard], health: SoundHealth) -> None:
-    """Tracks on the two sides of the split that hold the same sound."""
-    if recordings.rule == "within tracks":
-        return
-    pairs = [(track, one.marks) for track, one in zip(recordings.tracks, heard, strict=True) if track.length]
-    train = [(track, marks) for track, marks in pairs if track.cut]
+    """Tracks, or parts of them, on the two sides of the split that hold the same sound."""
+    pairs = [(track, *sides(one.marks, track)) for track, one in zip(recordings.tracks, heard, strict=True)]
+    train = [(track, marks) for track, marks, _ in pairs if track.count("train")]
+    numbers = {track.path: number for number, (track, _) in enumerate(train)}
     index = Index([marks for _, marks in train])
-    for track, marks in pairs:
-        match = None if track.cut else index.find(marks)
-        if match is not None:
-            other = train[match.other][0]
-            alike = f"{match.share:.0%} of the landmarks, {match.shift:+.1f} s"
-            message = (
-                f"{track.path} validates and sounds like {other.path}, which trains ({alike}): "
-                f"keep both on one side with --validation, or remove one"
-            )
-            health.find("warning", "near-duplicates across the split", message)
+    whole = recordings.rule != "within tracks"
+    for track, _, marks in pairs:
+        match = index.find(marks, besides=numbers.get(track.path)) if track.count("validation") else None
+        if match is None:
+            continue
+        one, other = str(track.path), str(train[match.other][0].path)
+        cure = "keep both on one side with --validation, or remove one"
+        if not whole:
+            one, other, cure = f"the end of {one}", f"the beginning of {other}", "remove one of both"
+        alike = f"{match.share:.0%} of the landmarks, {match.shift:+.1f} s"
+        message = f"{one} validates and sounds like {other}, which trains ({alike}): {cure}"
+        health.find("warning", "near-duplicates across the split", message)
+
+
+def sides(marks: Marks, track: Track) -> tuple[Marks, Marks]:
+    """The landmarks of what trains of a track, and of what validates."""
+    trains = marks.times * HOP < track.begin + track.cut
+    return Marks(*(values[trains] for values in marks)), Marks(*(values[~trains] for values in marks))

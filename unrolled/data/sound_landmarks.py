@@ -4,7 +4,7 @@ A landmark is a pair of peaks of the spectrogram: at which frequencies they stan
 with the same landmarks at the same distances hold the same sound. Source of the idea: Wang 2003, section 2.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +19,8 @@ FAINT = 0.1  # a tone of -80 dB of full scale
 FOLLOWING, LATEST = 3, 63  # peaks with which each is paired, and how many windows later at most
 MOST_ALIKE = 64  # equal landmarks above which they tell nothing
 LEAST_SHARED, LEAST_SHARE = 8, 0.1  # of the landmarks of the track that has fewer
-FAR = 1 << 32  # above any number of windows
+LOOKED_UP = 1 << 13  # landmarks together, each of which MOST_ALIKE places may have
+SHIFTS = 1 << 21  # of tracks against one that are counted together
 
 
 class Marks(NamedTuple):
@@ -94,30 +95,67 @@ class Index:
 
     def __init__(self, tracks: Sequence[Marks]) -> None:
         self.sizes = [len(marks.codes) for marks in tracks]
+        self.windows = [windows_of(marks) for marks in tracks]
         empty = np.empty(0, np.int64)
         codes = np.concatenate([empty, *(marks.codes for marks in tracks)])
-        order = np.argsort(codes, kind="stable")
-        self.codes = codes[order]
+        order = np.argsort(codes, kind="stable")  # equal landmarks stay in the order of their tracks
         self.times = np.concatenate([empty, *(marks.times for marks in tracks)])[order]
         self.owners = np.repeat(np.arange(len(tracks)), self.sizes)[order]
+        self.keys = codes[order] * len(tracks) + self.owners
 
-    def find(self, marks: Marks) -> Match | None:
-        """The track that shares most landmarks in the same distances with another, None where none shares enough."""
-        first = np.searchsorted(self.codes, marks.codes, "left")
-        counts = np.searchsorted(self.codes, marks.codes, "right") - first
-        counts[counts > MOST_ALIKE] = 0
-        if not counts.sum():
+    def find(self, marks: Marks, besides: int | None = None) -> Match | None:
+        """The track that shares most landmarks in the same distances with another, None where none shares enough.
+
+        Memory is bounded however long the tracks are. The track of number `besides` is passed over.
+        """
+        _, counts = self.places(marks.codes, range(len(self.sizes)))
+        telling = (counts > 0) & (counts <= MOST_ALIKE)
+        known = Marks(marks.codes[telling], marks.times[telling])
+        shared, other, shift = 0, 0, 0
+        if len(known.codes):
+            votes = (self.most(known, tracks) for tracks in self.groups(windows_of(known), besides))
+            shared, other, shift = max(votes, key=lambda vote: vote[0], default=(0, 0, 0))
+        if shared < LEAST_SHARED:
             return None
-        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        places = np.repeat(first, counts) + within
-        shifts = self.times[places] - np.repeat(marks.times, counts)
-        keys, votes = np.unique(self.owners[places] * FAR + shifts + FAR // 2, return_counts=True)
+        share = shared / min(len(marks.codes), self.sizes[other])
+        return None if share < LEAST_SHARE else Match(other, min(1.0, share), shift * HOP / RATE)
+
+    def places(self, codes: np.ndarray, tracks: range) -> tuple[np.ndarray, np.ndarray]:
+        """Where those that equal each landmark begin in some tracks in a row, and how many there are."""
+        keys = codes * len(self.sizes)
+        first = np.searchsorted(self.keys, keys + tracks.start)
+        return first, np.searchsorted(self.keys, keys + tracks.stop) - first
+
+    def groups(self, reach: int, besides: int | None) -> Iterator[range]:
+        """Tracks in a row that have at most SHIFTS against one of `reach` windows, or single ones."""
+        first, shifts, end = 0, 0, len(self.windows)
+        for track, windows in enumerate([*self.windows, 0]):
+            shifts += windows + reach
+            if track in (besides, end) or shifts > SHIFTS:
+                if first < track:
+                    yield range(first, track)
+                first, shifts = (track + 1, 0) if track == besides else (track, windows + reach)
+
+    def most(self, marks: Marks, tracks: range) -> tuple[int, int, int]:
+        """Landmarks that the track which shares most of them shares, its number, and the shift in windows."""
+        windows = np.array([self.windows[track] for track in tracks])
+        ends = np.cumsum(windows + windows_of(marks))  # of the shifts of each track, of which the last never occurs
+        still = ends - windows - 1  # a shift of 0
+        votes = np.zeros(ends[-1], np.int64)
+        for begin in range(0, len(marks.codes), LOOKED_UP):
+            part = slice(begin, begin + LOOKED_UP)
+            first, counts = self.places(marks.codes[part], tracks)
+            within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+            found = np.repeat(first, counts) + within
+            shifts = self.times[found] - np.repeat(marks.times[part], counts)
+            np.add.at(votes, still[self.owners[found] - tracks.start] + shifts, 1)
         # A peak between two windows is found in either.
-        beside = np.concatenate((votes[1:] * (np.diff(keys) == 1), [0]))
-        best = int(np.argmax(votes + beside))
-        shared, other = int(votes[best] + beside[best]), int(keys[best] // FAR)
-        share = shared / max(1, min(len(marks.codes), self.sizes[other]))
-        if shared < LEAST_SHARED or share < LEAST_SHARE:
-            return None
-        shift = int(keys[best] % FAR - FAR // 2) * HOP / RATE
-        return Match(other, min(1.0, share), shift)
+        both = np.where(votes > 0, votes + np.append(votes[1:], 0), 0)
+        best = int(np.argmax(both))
+        other = int(np.searchsorted(ends, best, side="right"))
+        return int(both[best]), tracks[other], best - int(still[other])
+
+
+def windows_of(marks: Marks) -> int:
+    """The number of windows up to the last landmark."""
+    return int(marks.times.max(initial=-1)) + 1

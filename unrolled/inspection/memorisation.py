@@ -7,7 +7,7 @@ held as a whole. A second in which nothing changes has no fingerprint.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -49,13 +49,14 @@ class Match(NamedTuple):
 class Memorisation:
     """The nearest training sound of one sound, None where it has no fingerprint; `seconds` is how long matches are.
 
-    `copied` is the share of the sound's fingerprints that are more alike than `limit`.
+    `copied` is the share of the sound's fingerprints, `compared` in number, that are more alike than `limit`.
     """
 
     nearest: Match | None
     copied: float
     limit: float
     seconds: float
+    compared: int = 0
 
     @property
     def is_copy(self) -> bool:
@@ -115,8 +116,42 @@ def memorisation(sounds: Sequence[np.ndarray], tracks: Tracks, rate: int, limit:
     for matches in nearest(sounds, tracks, rate):
         best = max(matches, default=None, key=lambda match: match.similarity)
         copied = sum(match.similarity > limit for match in matches) / max(1, len(matches))
-        reports.append(Memorisation(best, copied, limit, seconds))
+        reports.append(Memorisation(best, copied, limit, seconds, len(matches)))
     return reports
+
+
+def cut(blocks: Iterable[np.ndarray], rate: int, seconds: float) -> Iterator[tuple[float, np.ndarray]]:
+    """A long sound as pieces of at most `seconds`, but of one fingerprint at least, each after the second it begins at.
+
+    They overlap so that each fingerprint of the sound is in one of them.
+    """
+    hop = hop_of(rate)
+    step, overlap = STEP * hop, (FRAMES + 1 - STEP) * hop
+    size = max(1, (int(seconds * rate) - overlap) // step) * step + overlap
+    piece, filled, begin = np.empty(size, np.float32), 0, 0
+    for block in blocks:
+        while len(block):
+            taken = block[: size - filled]
+            piece[filled : filled + len(taken)] = taken
+            filled, block = filled + len(taken), block[len(taken) :]
+            if filled == size:
+                yield begin / rate, piece
+                following = np.empty(size, np.float32)
+                following[:overlap] = piece[-overlap:]
+                piece, filled, begin = following, overlap, begin + size - overlap
+    if not begin or filled >= overlap + step:
+        yield begin / rate, piece[:filled].copy()
+
+
+def joined(parts: Sequence[tuple[float, Memorisation]]) -> Memorisation:
+    """The report on a sound that was `cut`, from those on its pieces, each after the second it begins at."""
+    matches = [
+        part.nearest._replace(begin=begin + part.nearest.begin) for begin, part in parts if part.nearest is not None
+    ]
+    compared = sum(part.compared for _, part in parts)
+    copied = sum(round(part.copied * part.compared) for _, part in parts) / max(1, compared)
+    best = max(matches, default=None, key=lambda match: match.similarity)
+    return replace(parts[0][1], nearest=best, copied=copied, compared=compared)
 
 
 def limit_of(held_out: Sequence[np.ndarray], tracks: Tracks, rate: int) -> float:
