@@ -95,21 +95,34 @@ def write_text(path: Path, size: int) -> None:
 
 
 def sequence_rows(longest: int) -> Iterator[dict[str, Any]]:
-    """Seconds per symbol of forward and backward through `parallel` as sequences grow."""
-    for name in ("lstm", "convolution", "llama"):
-        backbone = BACKBONES[name]()
+    """Time and memory per symbol of forward and backward through `parallel` as sequences grow."""
+    for name, build in BACKBONES.items():
+        backbone = build()
+        most = min(longest, backbone.position_limit or longest)
         for length in (64, 256, 1024, 4096):
-            if length <= longest:
+            if length <= most:
                 x = torch.randn(1, length, WIDTH)
                 times = [forward_and_backward(backbone, x) for _ in range(5)]
-                micros = statistics.median(times) / length * 1e6
                 yield {
-                    "bench": "growth",
-                    "table": "sequence",
-                    "backbone": name,
-                    "length": length,
-                    "microseconds": micros,
-                }
+                    "bench": "growth", "table": "sequence", "backbone": name, "length": length,
+                    "microseconds": statistics.median(times) / length * 1e6,
+                    "kept_bytes": bytes_kept(backbone, x) / length,
+                }  # fmt: skip
+
+
+def bytes_kept(backbone: Backbone[Any], x: torch.Tensor) -> int:
+    """What the forward pass keeps for the backward one, parameters included, each memory counted once."""
+    kept: dict[int, int] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        memory = tensor.untyped_storage()
+        kept[memory.data_ptr()] = memory.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        output, _ = backbone.parallel(x, backbone.init_state(1))
+        output.sum()
+    return sum(kept.values())
 
 
 def forward_and_backward(backbone: Backbone[Any], x: torch.Tensor) -> float:

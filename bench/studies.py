@@ -16,6 +16,8 @@ from bench.common import evaluated, hardware, kept, rows_in, shared_sound, tempo
 from unrolled.core.errors import UsageError
 
 ROWS, LONGEST = 16, 512
+THREE, TWO = "--preset=3-tier", "--preset=2-tier"
+VALIDATION, TEST = "Blizzard, validation", "Blizzard, test"
 SCORED = ("--protocol=random", "--window=8000", "--count=100")
 WINDOWS = {32: 1.575, 64: 1.468, 128: 1.412, 256: 1.391, 512: 1.364}  # bits per sample on Blizzard, validation
 
@@ -23,10 +25,11 @@ WINDOWS = {32: 1.575, 64: 1.468, 128: 1.412, 256: 1.391, 512: 1.364}  # bits per
 class Configuration(NamedTuple):
     """One model, and the windows of its training."""
 
-    arguments: tuple[str, ...] = ("--preset=3-tier",)
+    arguments: tuple[str, ...] = (THREE,)
     window: int = LONGEST
     rows: int = ROWS
     published: float | None = None
+    published_on: str | None = None
 
 
 class Comparison(NamedTuple):
@@ -39,16 +42,16 @@ class Comparison(NamedTuple):
 
 
 CONFIGURATIONS = {
-    **{f"window {window}": Configuration(window=window, published=bits) for window, bits in WINDOWS.items()},
+    **{f"window {size}": Configuration((THREE,), size, ROWS, bits, VALIDATION) for size, bits in WINDOWS.items()},
     "window 32, more rows": Configuration(window=32, rows=ROWS * LONGEST // 32),
-    "2-tier": Configuration(("--preset=2-tier",)),
-    "2-tier without embedding": Configuration(("--preset=2-tier", "--embedding=0")),
+    "2-tier": Configuration((TWO,), published=1.392, published_on=TEST),
+    "2-tier without embedding": Configuration((TWO, "--embedding=0"), published=1.566, published_on=TEST),
 }
 STUDIES = {  # that of the longest window is the one of three tiers
-    "window": Comparison("window 32", "window 512", (WINDOWS[32], WINDOWS[512]), "Blizzard, validation"),
+    "window": Comparison("window 32", "window 512", (WINDOWS[32], WINDOWS[512]), VALIDATION),
     "window, all read the same": Comparison("window 32, more rows", "window 512"),
-    "embedding": Comparison("2-tier without embedding", "2-tier", (1.566, 1.392), "Blizzard, test"),
-    "tiers": Comparison("2-tier", "window 512", (1.392, 1.387), "Blizzard, test"),
+    "embedding": Comparison("2-tier without embedding", "2-tier", (1.566, 1.392), TEST),
+    "tiers": Comparison("2-tier", "window 512", (1.392, 1.387), TEST),
     "tiers, other data": Comparison("2-tier", "window 512", (2.026, 1.990), "Onomatopoeia, test"),
     "tiers, music": Comparison("2-tier", "window 512", (1.076, 1.159), "music, test"),
 }
@@ -114,7 +117,8 @@ def trial(name: str, words: list[str], command: Command, runs: Path) -> dict[str
         "bench": "studies", "table": "configuration", "configuration": name, "data": command.data,
         "bits_per_sample": scored["bits_per_sample"],
         "stderr_bits": scored["stderr"] / math.log(2), "published": configuration.published,
-        "samples": steps * configuration.rows * configuration.window, "width": command.width, "seconds": seconds,
+        "published_on": configuration.published_on, "width": command.width, "seconds": seconds,
+        "samples": steps * configuration.rows * configuration.window,
         "predictions": scored["predictions"],
         "protocol": scored["protocol"], "arguments": " ".join(words),
     }  # fmt: skip

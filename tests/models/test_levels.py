@@ -5,6 +5,7 @@ import math
 import torch
 
 from unrolled.codecs.sound import SoundCodec
+from unrolled.core.contracts import Budget
 from unrolled.models.levels import waves
 from unrolled.systems import find_system
 
@@ -27,7 +28,7 @@ def test_the_slowest_wave_makes_half_a_turn_and_the_fastest_a_quarter_between_le
 
 def test_wavenet_begins_with_waves_for_each_tap() -> None:
     system = find_system("wavenet")
-    config = system.complete(system.Config(preset="full"), None)
+    config = system.complete(system.Config(preset="full"), Budget(1e12, 1000))
     codec = system.codec(config)
     assert isinstance(codec, SoundCodec)
     weight = system.build(config, codec, ()).embed.weight

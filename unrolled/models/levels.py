@@ -33,6 +33,6 @@ def waves(values: Float[Tensor, " v"], width: int) -> Float[Tensor, "v i"]:
     The slowest makes half a turn over all values, the fastest a quarter from one value to the next.
     """
     count = (width + 1) // 2
-    powers = torch.linspace(0, 1, count) if count > 1 else torch.zeros(1)
+    powers = torch.linspace(0, 1, count, device=values.device) if count > 1 else values.new_zeros(1)
     angles = values.unsqueeze(1) * (math.pi / 2) * (len(values) / 2) ** powers
     return torch.cat([angles.sin(), angles.cos()], 1)[:, :width]

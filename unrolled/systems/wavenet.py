@@ -20,7 +20,8 @@ from unrolled.systems.sound import COMMANDS, FIELD_WIDTH, preset, sound_model
 from unrolled.training.recipe import Recipe
 
 PLAIN: dict[str, Any] = {"head": "softmax", "levels": 256, "companding": "mu-law", "inlet": 1, "residual_scale": 1.0}
-# Sizes as published: "full" is that of nv-wavenet, the others are those of two widely used implementations.
+# Sizes as published: "full" is that of nv-wavenet, the others are those of two widely used implementations. The first
+# filter of 32 taps that "ibab" is known for belongs to samples that enter as numbers; levels enter through two.
 PRESETS: dict[str, dict[str, Any]] = {
     "live": {**PLAIN, "cycles": 2, "layers": 10, "kernel": 2, "width": 32, "gate": 32, "skip": 128},
     "full": {**PLAIN, "cycles": 3, "layers": 10, "kernel": 2, "inlet": 2, "width": 64, "gate": 64, "skip": 256},
