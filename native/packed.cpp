@@ -13,6 +13,9 @@ namespace unrolled {
 
 namespace {
 
+constexpr long MOST_IN_ROW = 1L << 28;  // floats; as in unrolled/engine/validation.py
+constexpr long MOST_COPIES = 8;         // of one matrix, packed with another bias or in other parts
+
 void require(bool holds, const char* problem) {
     if (!holds) throw std::invalid_argument(problem);
 }
@@ -67,9 +70,15 @@ Packed::Packed(const std::vector<std::pair<int, std::vector<long>>>& encoded, co
         if (one.kind == Kind::attention)
             for (int cache : {1, 2}) buffers[one.inputs[cache].buffer].clock = one.inputs[3].buffer;
     look_ahead();
+    std::map<const float*, long> copies;
     for (auto* operations : {&prologue, &step})
-        for (Operation& one : *operations)
-            if (one.product()) one.matrix = pack(one.weights[0], one.weights.size() > 1 ? &one.weights[1] : nullptr);
+        for (Operation& one : *operations) {
+            if (!one.product()) continue;
+            const size_t before = memory.size();
+            one.matrix = pack(one.weights[0], one.weights.size() > 1 ? &one.weights[1] : nullptr);
+            const bool another = memory.size() > before;
+            require(!another || ++copies[one.weights[0].data] <= MOST_COPIES, "a matrix is packed too often");
+        }
 }
 
 void Packed::add_buffer(Role role, std::vector<long> shape) {
@@ -94,7 +103,7 @@ void Packed::add_buffer(Role role, std::vector<long> shape) {
     if (role == Role::clock) buffer.floats = 0;
     buffer.offset = row_floats;
     row_floats += round_up(buffer.floats, TILE);
-    require(row_floats < (1L << 32), "the buffers are too large");
+    require(row_floats <= MOST_IN_ROW, "the buffers are too large");
     buffers.push_back(std::move(buffer));
 }
 

@@ -13,6 +13,8 @@ namespace {
 constexpr double OPERATION = 30, BYTE = 1.0 / 64, DRAW = 1500, BARRIER = 400, SIGNAL = 1000;
 constexpr double WORTHWHILE = 0.9;  // of the time of shared operations
 constexpr long PARTS = 8;           // of one product, at most
+constexpr long MOST_PARTS = 4096;   // of a step, whose pairs are compared: large models have about 2,000
+constexpr long APART = 1 << 16;     // floats of places of their own, beyond as many as a row has anyway
 constexpr long DRAWN = -1;          // instead of an operation: what follows the last one
 
 struct Range {
@@ -91,13 +93,17 @@ void set_apart(const Packed& packed, Schedule& plan) {
     }
 }
 
+long part_count(const Operation& one) {
+    if (!one.product()) return 1;
+    return std::min(one.matrix.panels(), one.kind == Kind::ahead ? 2 : PARTS);
+}
+
 // Products made ahead have their lanes already: half of each for either, after all else, because few steps have many.
 std::vector<Part> parts(const Packed& packed, const std::vector<Operation>& step) {
     std::vector<Part> found;
     for (size_t i = 0; i < step.size(); ++i) {
         const bool ahead = step[i].kind == Kind::ahead;
-        const long panels = step[i].product() ? step[i].matrix.panels() : 1;
-        const long count = std::min(panels, ahead ? 2 : PARTS);
+        const long panels = step[i].product() ? step[i].matrix.panels() : 1, count = part_count(step[i]);
         for (long part = 0; part < count; ++part) {
             const long first = panels * part / count, last = panels * (part + 1) / count;
             Part one{{static_cast<long>(i), first, last, 0, 0, false}, cost(step[i], first, last),
@@ -202,10 +208,14 @@ void mark_awaited(Schedule& plan) {
 
 std::unique_ptr<Schedule> schedule(const Packed& packed) {
     if (!packed.paces.empty()) return nullptr;  // whose operations take time in some steps only
+    long count = 0;
+    for (const Operation& one : packed.step) count += part_count(one);
+    if (count > MOST_PARTS) return nullptr;
     const double shared = shared_time(packed.step);
     if (shared - BARRIER * static_cast<double>(packed.step.size()) > WORTHWHILE * shared) return nullptr;
     auto plan = std::make_unique<Schedule>(Schedule{packed.step, packed.row_floats, {}, 0});
     set_apart(packed, *plan);
+    if (plan->row_floats > 2 * packed.row_floats + APART) return nullptr;
     std::vector<Part> found = parts(packed, plan->step);
     std::vector<size_t> order[2];
     if (deal_out(found, order) > WORTHWHILE * shared) return nullptr;

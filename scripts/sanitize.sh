@@ -48,8 +48,9 @@ case $found in
 esac
 
 echo "== tests"
-sanitized -m pytest -q --capture=no -p no:cacheprovider tests/engine/test_native.py tests/engine/test_sampling.py \
-  tests/engine/test_generate.py
+sanitized -m pytest -q --capture=no -p no:cacheprovider tests/engine/test_ages.py tests/engine/test_ahead.py \
+  tests/engine/test_generate.py tests/engine/test_generate_all.py tests/engine/test_native.py \
+  tests/engine/test_sampling.py tests/engine/test_threads.py
 
 echo "== mutated programs"
 sanitized -W ignore -m tests.engine.fuzz_native "$count" "$seed" "$folder/crashes" || {

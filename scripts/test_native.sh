@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds the tests of the native kernels (native/tests, no Python in it) and runs them:
 #   native     with this machine's compiler, in each instruction set that this machine has
-#   aarch64    with a cross compiler, under the emulator of QEMU; passed over with one line where either is missing
+#   aarch64    with a cross compiler, under the emulator of QEMU; where either is missing, passed over with one line, and
+#              failed if it was named
 #   sanitized  as native, with AddressSanitizer and UndefinedBehaviorSanitizer
 #   threads    as native, with ThreadSanitizer
 # Arguments name the parts; without any, native and aarch64 run. CXX names another compiler.
@@ -65,8 +66,13 @@ aarch64() {
   local compiler=aarch64-linux-gnu-g++ emulator
   emulator=$(command -v qemu-aarch64-static || command -v qemu-aarch64 || true)
   if ! command -v "$compiler" >/dev/null || [ -z "$emulator" ]; then
-    echo "== aarch64: not run, it needs $compiler and qemu-aarch64" \
-      "(Debian, Ubuntu: apt-get install g++-aarch64-linux-gnu qemu-user)"
+    local missing="not run, it needs $compiler and qemu-aarch64"
+    missing="$missing (Debian, Ubuntu: apt-get install g++-aarch64-linux-gnu qemu-user)"
+    if [ "$named" -gt 0 ]; then
+      echo "aarch64: $missing" >&2
+      exit 1
+    fi
+    echo "== aarch64: $missing"
     return
   fi
   echo "== aarch64"
@@ -74,6 +80,7 @@ aarch64() {
   "$emulator" "$folder/aarch64"
 }
 
+named=$#
 [ $# -gt 0 ] || set -- native aarch64
 for part in "$@"; do
   case $part in

@@ -27,6 +27,26 @@ void pick(Draft& draft, long width, double frame) {
         Draft::operation(Kind::pick, {{to, 0, width}, draft.whole(from), draft.whole(clock)}, {}, {frame}));
 }
 
+// Products behind taps, of which 16 steps are made ahead.
+void look_ahead(Draft& draft, long outputs, long count) {
+    const long to = draft.buffer(Role::registers, {outputs}), gathered = draft.buffer(Role::registers, {6});
+    const long matrix = draft.weight({outputs, 6}, std::vector<float>(6 * outputs, 0.5f));
+    for (long i = 0; i < count; ++i) {
+        const long ring = draft.buffer(Role::ring, {16, 3});
+        draft.step.push_back(
+            Draft::operation(Kind::taps, {draft.whole(gathered), draft.whole(0), draft.whole(ring)}, {}, {16}));
+        draft.step.push_back(Draft::operation(Kind::linear, {draft.whole(to), draft.whole(gathered)}, {matrix}));
+    }
+}
+
+// One matrix with other biases.
+void share(Draft& draft, long count) {
+    for (long i = 0; i < count; ++i) {
+        const long bias = draft.weight({5}, std::vector<float>(5, 0.5f));
+        draft.step.push_back(Draft::operation(Kind::linear, {draft.whole(1), draft.whole(0)}, {0, bias}));
+    }
+}
+
 // Changes of a program with one linear operation (buffers 0 to 1, 3 to 5 wide) that must not be packed.
 const Refusal REFUSALS[] = {
     {"role", [](Draft& draft) { draft.buffers[0].first = 7; }},
@@ -36,6 +56,9 @@ const Refusal REFUSALS[] = {
     {"large buffer", [](Draft& draft) { draft.buffer(Role::vector, {LARGE, LARGE}); }},
     {"large empty cache", [](Draft& draft) { draft.buffer(Role::cache, {1L << 30, 0, 1L << 30}); }},
     {"large strides", [](Draft& draft) { draft.buffer(Role::cache, {1L << 15, 1, 1L << 15}); }},
+    {"room of an empty cache", [](Draft& draft) { draft.buffer(Role::cache, {16384, 0, 8191}); }},
+    {"products ahead", [](Draft& draft) { look_ahead(draft, 1L << 18, 70); }},
+    {"copies of a matrix", [](Draft& draft) { share(draft, 8); }},
     {"many buffers", [](Draft& draft) { for (int i = 0; i < 9; ++i) draft.buffer(Role::vector, {1L << 30}); }},
     {"buffer of an operand", [](Draft& draft) { draft.output = {2, 0, 1}; }},
     {"end of an operand", [](Draft& draft) { draft.output = {1, 1, 5}; }},
@@ -176,6 +199,9 @@ void test_refusals(const Kernels& kernels) {
     {
         Check check(std::string(kernels.name) + " refusals");
         check.holds(!refused(simple(), PRECISIONS[0], kernels), "the program that is changed");
+        Draft fewer = simple();
+        look_ahead(fewer, 1L << 18, 3), share(fewer, 7);
+        check.holds(!refused(fewer, PRECISIONS[0], kernels), "fewer products ahead and copies");
         for (const Refusal& refusal : REFUSALS) {
             Draft draft = simple();
             refusal.change(draft);

@@ -206,6 +206,23 @@ void test_schedule(const Kernels& kernels, const Waves& waves) {
     }
 }
 
+// Steps of so many parts, or with so many places of their own, that a schedule would take much memory have none.
+void test_no_schedule(const Kernels& kernels) {
+    Check check(std::string(kernels.name) + " steps without a schedule");
+    const auto scheduled = [&](Role role, long operations, long width) {
+        Draft draft;
+        const long from = draft.buffer(Role::vector, {width}), to = draft.buffer(role, {width});
+        draft.output = draft.whole(to);
+        for (long i = 0; i < operations; ++i)
+            draft.step.push_back(Draft::operation(Kind::tanh, {draft.output, draft.whole(from)}));
+        return unrolled::schedule(*draft.pack("float32", kernels.name)) != nullptr;
+    };
+    check.holds(scheduled(Role::vector, 1000, 1), "some parts");
+    check.holds(!scheduled(Role::vector, 5000, 1), "many parts");
+    check.holds(scheduled(Role::registers, 100, 256), "some places");
+    check.holds(!scheduled(Role::registers, 100, 4096), "many places");
+}
+
 }  // namespace
 
 void test_waves(const Kernels& kernels) {
@@ -213,4 +230,5 @@ void test_waves(const Kernels& kernels) {
     test_plain(kernels, waves);
     for (const char* precision : PRECISIONS) test_same(kernels, waves, precision);
     test_schedule(kernels, waves);
+    test_no_schedule(kernels);
 }

@@ -5,6 +5,7 @@ read lies in FOLDER/mutant (third argument, a temporary folder unless given), so
 """
 
 import json
+import os
 import random
 import sys
 import tempfile
@@ -24,6 +25,7 @@ from unrolled.engine.program import Program
 Run = Callable[[Program], None]
 Weights = dict[str, np.ndarray]
 STEPS, MOST_NUMBERS = 3, 1 << 22  # larger rows than this are loaded and not run
+THREADS = [threads for threads in (1, 2) if threads <= (os.cpu_count() or 1)]
 ODD = [
     None,
     True,
@@ -157,9 +159,32 @@ def run_reference(program: Program) -> None:
             _, state = reference.step(program, state, symbols, control)
 
 
+def run_alone(packed: runtime.Packed, threads: int) -> dict[str, np.ndarray]:
+    """What one row draws and puts out in three steps, and its state after them; nothing without probabilities."""
+    program = packed.program
+    session, width = runtime.Session(packed, 1, threads), program.control[1]
+    session.set_state([0], program.first_state(1, (0,) * len(program.fields)))
+    try:
+        found = session.run([0], [STEPS], control=np.ones((1, STEPS, width), np.float32), outputs=True)
+    except RunError:
+        return {}
+    assert found.outputs is not None
+    drawn = {"symbols": found.symbols, "log probabilities": found.log_probabilities, "outputs": found.outputs}
+    return {**session.get_state([0]), **drawn}
+
+
 def run_native(program: Program, precision: runtime.Precision = "float32", instructions: str = "auto") -> None:
-    """Three steps of two rows by the native kernels, forced and drawn, and the state there and back."""
-    session = runtime.Session(runtime.Packed(program, precision, instructions), 2)
+    """Three steps of two rows by the native kernels, forced and drawn, and the state there and back.
+
+    And of one row by one thread and by two, whose schedule has places of its own: to the last bit the same.
+    """
+    packed = runtime.Packed(program, precision, instructions)
+    one, *others = (run_alone(packed, threads) for threads in THREADS)
+    for other in others:
+        assert list(one) == list(other)
+        for name, wanted in one.items():
+            np.testing.assert_array_equal(other[name], wanted, name)
+    session = runtime.Session(packed, 2)
     session.set_state([0, 1], program.first_state(2, (0,) * len(program.fields)))
     scored, width = program.symbols > 0, program.control[1]
     forced = np.array([[0, 0, 0], [0, -1, -1]]) if scored else np.zeros((2, STEPS), np.int64)
@@ -191,7 +216,7 @@ def fuzz(count: int, seed: int, folder: Path, run: Run = run_reference) -> Count
             assert "\n" not in str(problem)
             found["refused"] += 1
             continue
-        if sum(buffer.width for buffer in program.buffers.values()) > MOST_NUMBERS:
+        if program.row_numbers > MOST_NUMBERS:
             found["large"] += 1
             continue
         try:

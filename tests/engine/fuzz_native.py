@@ -29,7 +29,7 @@ def outcome(path: Path) -> str:
     """What became of a file."""
     try:
         program = program_file.load(path)
-        if sum(buffer.width for buffer in program.buffers.values()) > fuzz.MOST_NUMBERS:
+        if program.row_numbers > fuzz.MOST_NUMBERS:
             return "too large to try"
         runtime.Packed(program)
     except RunError:

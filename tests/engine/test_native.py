@@ -1,5 +1,8 @@
 """The native kernels against `step`, in every instruction set of this machine."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -79,6 +82,22 @@ def test_a_zoo_of_hybrids_hands_its_state_over_in_both_directions(
     assert deviation(forced(session, x[:, split:], [1, 0]), whole[:, split:]) < LIMIT
     for key, leaf in to_arrays(last).items():
         assert deviation(session.get_state([1, 0])[key], torch.as_tensor(leaf)) < LIMIT
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(plan=zoo.hybrids, seed=st.integers(0, 99))
+@torch.no_grad()
+def test_hybrids_are_followed_for_hundreds_of_steps(plan: zoo.Plan, seed: int):
+    torch.manual_seed(seed)
+    model = zoo.make(plan).eval()
+    x, state, wanted = torch.randn(1, model.position_limit or 400, model.input_width), model.init_state(1), []
+    for symbol in x[0]:
+        y, state = model.step(symbol[None], state)
+        wanted.append(y)
+    session = started(model, 1)
+    assert deviation(forced(session, x)[0], torch.cat(wanted)) < LIMIT
+    for key, leaf in to_arrays(state).items():
+        assert deviation(session.get_state([0])[key], torch.as_tensor(leaf)) < LIMIT
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
@@ -180,6 +199,26 @@ def test_what_cannot_be_run_is_refused():
         session.run([0], [1], control=np.zeros((1, 1, 2), np.float32))
     with pytest.raises(RunError, match=r"shape \(1, 4\)"):
         session.set_state([0], {"state.hidden": np.zeros((1, 4), np.float32)})
+
+
+def test_rows_beyond_the_memory_are_refused_before_any_is_taken(monkeypatch: pytest.MonkeyPatch):
+    packed = started(backbones.GRU(3, 4), 1).packed
+    monkeypatch.setattr(runtime, "machine_bytes", lambda: 4 * 4 * packed.program.row_numbers)
+    Session(packed, 3)
+
+    def native() -> Any:
+        raise AssertionError("memory was taken")
+
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(runtime, "native", native)
+    for rows in (4, 10**30):
+        with pytest.raises(RunError, match=r"^[^\n]+ more than 75% of this machine's [^\n]+$"):
+            Session(packed, rows)
+    monkeypatch.setattr(runtime, "native", lambda: SimpleNamespace(Session=full))
+    with pytest.raises(RunError, match=r"^3 rows [^\n]+ more than is free: [^\n]+$"):
+        Session(packed, 3)
 
 
 def test_a_session_leaves_states_that_it_was_given_alone():

@@ -14,7 +14,16 @@ from tests.engine import fuzz, zoo
 from unrolled.core.errors import RunError
 from unrolled.engine import program_file, reference, runtime
 from unrolled.engine.lowering import lower
-from unrolled.engine.operations import KINDS, PROLOGUE_KINDS, STATE_ROLES, Buffer, Operand, Operation
+from unrolled.engine.operations import (
+    AHEAD,
+    KINDS,
+    PROLOGUE_KINDS,
+    STATE_ROLES,
+    TILE,
+    Buffer,
+    Operand,
+    Operation,
+)
 from unrolled.engine.program import Program
 from unrolled.engine.validation import MOST_IN_ROW, Written
 
@@ -258,6 +267,7 @@ PROGRAMS: dict[str, tuple[Callable[[Program], Program], str]] = {
     "an empty control": (with_buffer("c", "control", 0), "control 'c'"),
     "two controls": (with_buffer("n", "control", 4), "two controls"),
     "a huge buffer": (with_buffer("n", "vector", MOST_IN_ROW), "a row needs"),
+    "an empty cache with room for new vectors": (with_buffer("n", "cache", 16384, 0, 8191), "a row needs 2147"),
     "an overflowing buffer": (with_buffer("n", "ring", 2**31 - 1, 2**31 - 1), "a row needs"),
     "a buffer beyond 31 bits": (with_buffer("n", "vector", 2**31), "whole number"),
     "weights in float64": (with_weight("a", np.ones((5, 4))), "float64"),
@@ -299,6 +309,34 @@ PROGRAMS: dict[str, tuple[Callable[[Program], Program], str]] = {
 def test_unsafe_programs_are_refused(name: str, tmp_path: Path):
     change, complaint = PROGRAMS[name]
     assert complaint in refusal(change(valid()), tmp_path)
+
+
+def made_ahead(layers: int) -> Program:
+    """The valid program with wide products behind taps of other symbols."""
+    size, step = 1 << 20, valid().step
+    buffers = {**valid().buffers, "wide": Buffer("register", (size,))}
+    for layer in range(layers):
+        buffers[f"ring{layer}"] = Buffer("ring", (16, 4))
+        step += (op(f"taps y:0:8 x:0:4 ring{layer}:0:64", "", 16.0), op(f"linear wide:0:{size} y:0:8", "wide"))
+    weight = np.broadcast_to(np.float32(1), (size, 8))  # which takes no memory
+    return replace(valid(), buffers=buffers, weights={**valid().weights, "wide": weight}, step=step)
+
+
+def test_products_made_ahead_count_as_memory():
+    """The kernels make those of 16 steps at once."""
+    made_ahead(10).validated("it")
+    with pytest.raises(RunError, match="a row needs 336"):
+        made_ahead(20).validated("it")
+
+
+def test_the_kernels_have_the_sizes_that_are_counted_with():
+    native = Path(__file__).resolve().parents[2] / "native"
+    for file, text in (
+        ("kernels.hpp", f"constexpr int TILE = {TILE},"),
+        ("packed.hpp", f"constexpr long AHEAD = {AHEAD};"),
+        ("packed.cpp", f"constexpr long MOST_IN_ROW = 1L << {MOST_IN_ROW.bit_length() - 1};"),
+    ):
+        assert text in (native / file).read_text("utf-8")
 
 
 def write(path: Path, text: str, weights: Any = None, sha256: str | None = None) -> Path:

@@ -10,6 +10,12 @@ from typing import Literal, NamedTuple
 
 Role = Literal["register", "kept", "control", "vector", "ring", "cache", "clock"]
 STATE_ROLES = ("vector", "ring", "cache", "clock")
+TILE, AHEAD = 16, 16  # as in native/kernels.hpp and native/packed.hpp
+
+
+def whole_tiles(number: int) -> int:
+    """The next multiple of TILE."""
+    return -(-number // TILE) * TILE
 
 
 class Buffer(NamedTuple):
@@ -28,6 +34,16 @@ class Buffer(NamedTuple):
     def width(self) -> int:
         """Numbers in all."""
         return math.prod(self.shape)
+
+    @property
+    def room(self) -> int:
+        """Numbers that the native kernels keep for it in a row's memory, where caches have the newest vectors too."""
+        if self.role == "clock":
+            return 0
+        if self.role != "cache":
+            return whole_tiles(self.width)
+        heads, kept, width = self.shape
+        return heads * whole_tiles(kept + 1) * width
 
 
 class Operand(NamedTuple):

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NoReturn
 
 import numpy as np
 
 from unrolled.core.errors import RunError
-from unrolled.engine.operations import STATE_ROLES, Buffer, Operand, Operation
+from unrolled.engine.operations import AHEAD, STATE_ROLES, Buffer, Operand, Operation, whole_tiles
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,16 @@ class Program:
         """Name and width of the buffer that the caller fills for each step; ("", 0) where there is none."""
         found = [(name, buffer.width) for name, buffer in self.buffers.items() if buffer.role == "control"]
         return found[0] if found else ("", 0)
+
+    @property
+    def row_numbers(self) -> int:
+        """Numbers of a row's memory in the native kernels: its buffers, and products that these may make ahead."""
+        made = sum(
+            whole_tiles(min(int(taps.numbers[0]), AHEAD) * product.output.width)
+            for taps, product in pairwise(self.step)
+            if taps.kind == "taps" and product.kind == "linear" and taps.numbers[0] >= 2
+        )
+        return made + sum(buffer.room for buffer in self.buffers.values())
 
     def first_state(self, rows: int, fields: tuple[int, ...] = ()) -> dict[str, np.ndarray]:
         """The state before the first symbol of `rows` rows, all with the same ids of `fields`."""

@@ -18,6 +18,7 @@ from unrolled.engine.program import Program, refuse
 
 Precision = Literal["float32", "bfloat16", "int8"]
 ROLES = ("register", "kept", "control", "vector", "ring", "cache", "clock")
+MOST_OF_MEMORY = 0.75  # that the rows of a session may take
 NEUTRAL = (1.0, 0.0, 1.0, 0.0, 1.0, 1.0)  # temperature, top-k, top-p, min-p, typical, repetition penalty
 
 
@@ -43,6 +44,15 @@ def available() -> bool:
 def instruction_sets() -> list[str]:
     """Those that were built and that this machine has, from the plainest to the fastest."""
     return native().instruction_sets()
+
+
+def machine_bytes() -> int:
+    """Memory of this machine; where it does not tell, more than any has."""
+    try:
+        found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        found = 0
+    return found if found > 0 else 1 << 62
 
 
 class Rows(NamedTuple):
@@ -132,7 +142,10 @@ class Packed:
 
 
 class Session:
-    """The states of `rows` rows, stepped by `threads` threads; what comes out does not depend on their number."""
+    """The states of `rows` rows, stepped by `threads` threads; what comes out does not depend on their number.
+
+    Raises: RunError for more rows than the machine's memory holds.
+    """
 
     def __init__(self, packed: Packed, rows: int, threads: int = 1) -> None:
         if rows < 1:
@@ -140,7 +153,15 @@ class Session:
         if not 1 <= threads <= (os.cpu_count() or 1):
             raise UsageError(f"threads {threads}: this machine has 1 to {os.cpu_count()} to give")
         self.packed, self.rows = packed, rows
-        self.handle = native().Session(packed.handle, rows, threads)
+        needed, memory = 4 * rows * packed.program.row_numbers, machine_bytes()
+        problem = f"{rows} rows side by side need {needed / 1e9:,.2f} GB"
+        if needed > MOST_OF_MEMORY * memory:
+            share = f"more than {MOST_OF_MEMORY:.0%} of this machine's {memory / 1e9:,.2f} GB"
+            raise RunError(f"{problem}, {share}: take fewer rows or samples at once")
+        try:
+            self.handle = native().Session(packed.handle, rows, threads)
+        except MemoryError:
+            raise RunError(f"{problem}, more than is free: take fewer rows or samples at once") from None
 
     def set_state(self, rows: Sequence[int], state: Mapping[str, np.ndarray]) -> None:
         """Give rows a state: leaves by name, with the rows on axis 0."""

@@ -25,7 +25,7 @@ from unrolled.engine.operations import (
 from unrolled.engine.program import Program
 
 MOST_NUMBERS = 1 << 31  # in one weight, so that no product of sizes overflows
-MOST_IN_ROW = 1 << 28  # in all buffers of one row: 1 GB
+MOST_IN_ROW = 1 << 28  # in the memory of one row: 1 GB; as in native/packed.cpp
 MOST_AXES = 4
 MOST_PACES = 64  # different clocks and multiples of them at which operations run
 DIMENSIONS: dict[Role, int] = {"ring": 2, "cache": 3}  # of buffers that have more than a width
@@ -43,6 +43,8 @@ def problems(program: Program) -> Iterator[str]:
                 yield f"operation {number} is {operation.kind!r}"
             elif complaint := operation_problem(program, operation):
                 yield f"operation {number}, {operation.kind}: {complaint}"
+    if (total := program.row_numbers) > MOST_IN_ROW:
+        yield f"a row needs {total} numbers, more than {MOST_IN_ROW}"
     yield from prologue_problems(program)
     yield from order_problems(program)
     yield from symbol_problems(program)
@@ -61,8 +63,6 @@ def buffer_problems(program: Program) -> Iterator[str]:
             yield f"clock {name!r} has shape {buffer.shape}"
         if buffer.role == "control" and not buffer.width:
             yield f"control {name!r} is empty"
-    if (total := sum(buffer.width for buffer in program.buffers.values())) > MOST_IN_ROW:
-        yield f"a row needs {total} numbers, more than {MOST_IN_ROW}"
     if sum(buffer.role == "control" for buffer in program.buffers.values()) > 1:
         yield "there are two controls"
 
