@@ -141,7 +141,25 @@ def test_rows_of_a_batch_become_pieces_even_where_they_are_interrupted(stop) -> 
     assert np.array_equal(sum(block.log_likelihood for block in blocks), [-4 * 3, -4 * 12])
 
 
-def test_an_interrupt_before_there_is_enough_to_fold_leaves_nothing() -> None:
-    blocks = folded_blocks(made(np.zeros((2, 50), np.float32), True), 1, 2, 30)
+def test_an_interrupt_before_there_is_enough_to_fold_leaves_what_could_be_folded() -> None:
+    whole = np.stack([noise(seed, 50) for seed in range(3)])
+    blocks, given = folded_blocks(made(whole, True), 1, 3, 30), np.empty(0, np.float32)
     with pytest.raises(KeyboardInterrupt):
-        next(blocks)
+        for block in blocks:
+            given = np.append(given, block.samples[0])
+    assert np.array_equal(given, np.append(whole[0, :20], cross_fade(whole[0, 20:], whole[1, :30])))
+
+
+def test_the_first_stream_comes_while_it_is_made() -> None:
+    whole, count = np.stack([noise(seed, 200) for seed in range(4)]), 0
+
+    def counted():
+        nonlocal count
+        for block in made(whole, False):
+            count += 1
+            yield block
+
+    blocks = folded_blocks(counted(), 2, 2, 40)
+    first = next(blocks)
+    assert count == 1 and np.array_equal(first.samples, whole[::2, :10])
+    assert np.array_equal(np.append(first.samples[0], next(blocks).samples[0]), whole[0, :60]) and count == 2

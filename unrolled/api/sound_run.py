@@ -149,7 +149,7 @@ class SoundRun(Run):
         return np.concatenate([np.zeros((count, 0), np.float32), *made], 1)
 
     def blocks(self, request: SoundRequest, count: int, note: Callable[[str], None] | None = None) -> Iterator[Block]:
-        """Blocks of sound as they come, for `count` pieces side by side; folded ones once all streams are made."""
+        """Blocks of sound as they come, for `count` pieces side by side; of folded ones the first stream does."""
         if count < 1 or not request.seconds > 0:
             raise UsageError(f"samples is {count} and seconds {request.seconds:g}: at least 1 of more than 0 seconds")
         length, overlap = self.lengths(request)

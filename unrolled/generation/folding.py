@@ -112,11 +112,11 @@ class Spool:
         self.places.append((self.file.seek(0, 2), block.shape[1]))
         self.file.write(np.ascontiguousarray(block, np.float32).tobytes())
 
-    def stream(self, number: int) -> Iterator[np.ndarray]:
-        """The samples of one stream, in blocks."""
+    def stream(self, number: int, first: int = 0) -> Iterator[np.ndarray]:
+        """The samples of one stream from the block of number `first` on, in blocks."""
         parts: list[np.ndarray] = []
         held = 0
-        for place, length in self.places:
+        for place, length in self.places[first:]:
             self.file.seek(place + 4 * length * number)
             parts.append(np.frombuffer(self.file.read(4 * length), np.float32))
             held += length

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from unrolled.codecs.sound import SoundCodec
+from unrolled.core.errors import UsageError
 from unrolled.generation.folding import Spool, fold
 from unrolled.generation.text import Step
 
@@ -39,26 +40,53 @@ def block(levels: list[list[int]], nats: list[list[float]], codec: SoundCodec) -
     return Block(codec.decode(np.array(levels).T), np.array(nats).sum(0))
 
 
-def folded(made: Iterable[Block], count: int, streams: int, overlap: int) -> Iterator[Block]:
-    """`count` pieces of so many neighbouring streams each, which overlap by so many samples; all are made first.
+class Source:
+    """The rows of a batch while they are made: each block is kept until all rows have been read."""
 
-    After Ctrl-C the streams fold as far as they were made, where that is two overlaps or more, before KeyboardInterrupt
-    goes on.
-    """
-    nats, length, stopped = np.zeros(count), 0, None
-    with Spool(count * streams) as spool:
+    def __init__(self, made: Iterable[Block], spool: Spool, pieces: int) -> None:
+        self.made, self.spool, self.nats = iter(made), spool, np.zeros(pieces)
+        self.stopped: KeyboardInterrupt | None = None
+
+    def row(self, number: int) -> Iterator[np.ndarray]:
+        """The samples of a row: what has been made of it, and then what is."""
+        known = 0
+        while known < len(self.spool.places) or self.make():
+            first, known = known, len(self.spool.places)
+            yield from self.spool.stream(number, first)
+
+    def make(self) -> bool:
+        """Have one more block made; false where all are, or after Ctrl-C."""
         try:
-            for block in made:
-                spool.add(block.samples)
-                nats = nats + block.log_likelihood.reshape(count, streams).sum(1)
-                length += block.samples.shape[1]
+            block = next(self.made, None)
         except KeyboardInterrupt as stop:
-            stopped = stop
-        if stopped is None or length >= 2 * overlap:
-            rows = (range(piece * streams, (piece + 1) * streams) for piece in range(count))
-            pieces = [fold(map(spool.stream, numbers), overlap) for numbers in rows]
+            block, self.stopped = None, stop
+        if block is None:
+            return False
+        self.spool.add(block.samples)
+        self.nats = self.nats + block.log_likelihood.reshape(len(self.nats), -1).sum(1)
+        return True
+
+    def log_likelihood(self) -> np.ndarray:
+        """Of each piece, what has not been given yet."""
+        given, self.nats = self.nats, np.zeros(len(self.nats))
+        return given
+
+
+def folded(made: Iterable[Block], count: int, streams: int, overlap: int) -> Iterator[Block]:
+    """`count` pieces of so many neighbouring streams each, which overlap by so many samples.
+
+    The first stream of a piece comes while it is made, and the others, which were made beside it, after it. After
+    Ctrl-C they fold as far as they were made, and for as many seams as that allows, before KeyboardInterrupt goes on.
+    """
+    with Spool(count * streams) as spool:
+        source = Source(made, spool, count)
+        rows = (range(piece * streams, (piece + 1) * streams) for piece in range(count))
+        pieces = [fold(map(source.row, numbers), overlap) for numbers in rows]
+        try:
             for samples in zip(*pieces, strict=True):
-                yield Block(np.stack(samples), nats)
-                nats = np.zeros(count)
-    if stopped is not None:
-        raise stopped
+                yield Block(np.stack(samples), source.log_likelihood())
+        except UsageError:
+            if source.stopped is None:
+                raise
+        if source.stopped is not None:
+            raise source.stopped
