@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from bench import growth, speed
+from bench import corpora, growth, speed, sweep
+from bench.common import CHECKOUT, rows_in
 from bench.peers import BareRecurrent
 from unrolled.api.session import Session
 
@@ -49,3 +50,13 @@ def test_what_is_kept_for_the_way_back_is_counted_once() -> None:
     assert all(row["kept_bytes"] > 4 * growth.WIDTH and row["microseconds"] > 0 for row in rows)
     for found in by_name.values():  # flat, but for what is kept once
         assert found[-1]["kept_bytes"] <= found[0]["kept_bytes"] * 1.05
+
+
+def test_what_is_published_is_of_the_configurations_of_today() -> None:
+    rows = rows_in(CHECKOUT / "bench" / "results" / "sweep.jsonl")
+    for minutes in (1.0, 3.0):
+        found = [row["configuration"] for row in rows if row["minutes"] == minutes and "configuration" in row]
+        assert found == sweep.BUDGETS[minutes]
+    compared = [row for row in rows_in(CHECKOUT / "bench" / "results" / "corpora.jsonl") if "configuration" in row]
+    assert {row["configuration"] for row in compared} == set(corpora.COMPARED)
+    assert {row["corpus"] for row in compared} == set(corpora.CORPORA)
