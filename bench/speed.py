@@ -46,7 +46,7 @@ SHAPES: dict[str, tuple[dict[str, Any], Callable[[int], nn.Module]]] = {
 class Command:
     """How long to measure."""
 
-    updates: int = 20
+    updates: int = 50
     """updates of one turn"""
     turns: int = 5
     """turns of each loop"""
