@@ -154,3 +154,12 @@ def test_held_out_real_music_passes_and_its_loop_does_not(shared_data) -> None:
     verdicts = [judge(held_out[start * rate :][: 10 * rate], rate, ranges) for start in range(0, 150, 10)]
     assert all(verdict.verdicts == () and verdict.score > 0.8 for verdict in verdicts)
     assert judge(np.resize(held_out[100 * rate :][: rate // 10], 5 * rate), rate, ranges).verdicts == ("loop",)
+
+
+def test_words_do_not_contradict_themselves_where_the_median_is_within() -> None:
+    assert collapse.Finding(-3.0, -20.0, -7.0, 0.0, 0.6).words("flatness") == (
+        "flatness -3 dB where training sound has -20 to -7"
+    )
+    assert collapse.Finding(-8.0, -20.0, -7.0, 0.0, 0.5).words("flatness") == (
+        "flatness -8 dB, and 50% of it outside -20 to -7 of training sound"
+    )

@@ -80,8 +80,11 @@ class Finding(NamedTuple):
         return f"{name} {value} {MEASURES[name].unit}"
 
     def words(self, name: str) -> str:
-        """The finding in a few words."""
-        return f"{self.shown(name)} where training sound has {self.low:.4g} to {self.high:.4g}"
+        """The finding in a few words, with the share that is outside where the median is not."""
+        range_ = f"{self.low:.4g} to {self.high:.4g}"
+        if self.value is not None and self.low <= self.value <= self.high:
+            return f"{self.shown(name)}, and {max(self.below, self.above):.0%} of it outside {range_} of training sound"
+        return f"{self.shown(name)} where training sound has {range_}"
 
 
 @dataclass(frozen=True)
