@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.clock import Clock
 from tests.data.sounds import RATE, melody, soundfile, write
 from unrolled.api.sound_run import SoundRun
 from unrolled.cli import curate_loop
@@ -19,20 +20,6 @@ from unrolled.generation.sound import Block
 
 WAVENET = ["--cycles", "1", "--layers", "3", "--width", "4", "--gate", "4", "--skip", "8"]
 TRAINING = ["--steps", "2", "--rows", "2", "--length", "64", "--sample-every", "100", "--quiet"]
-
-
-class Clock:
-    """Time that passes only when told."""
-
-    def __init__(self) -> None:
-        self.now, self.slept = 100.0, 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-        self.slept += seconds
 
 
 class Listening(NullCard):

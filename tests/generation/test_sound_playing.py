@@ -6,26 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from tests.clock import Clock
 from unrolled.core.errors import UsageError
 from unrolled.generation import playing
 from unrolled.generation.playing import Card, NullCard, Pace, Player, SoundCard
 
 RATE = 1_000
-
-
-class Clock:
-    """Time that passes only when told."""
-
-    def __init__(self) -> None:
-        self.now, self.slept = 100.0, 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        assert seconds > 0
-        self.now += seconds
-        self.slept += seconds
 
 
 def play(makings: list[float], lead: float = 0.2, block: int = 100) -> tuple[Player, Clock]:
