@@ -1,6 +1,5 @@
 """Step programs as files: what is written comes back, and what is unsafe to run is refused in one line."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import save as serialise
 
 from tests.engine import fuzz, zoo
+from tests.engine.programs import op, part, refusal, same, valid
 from unrolled.core.errors import RunError
 from unrolled.engine import program_file, reference, runtime
 from unrolled.engine.lowering import lower
@@ -21,69 +20,9 @@ from unrolled.engine.operations import (
     STATE_ROLES,
     TILE,
     Buffer,
-    Operand,
-    Operation,
 )
 from unrolled.engine.program import Program
 from unrolled.engine.validation import MOST_IN_ROW, Written
-
-ROWS = {"a": (5, 4), "matrix": (4, 4), "tall": (12, 4), "bias": (4,), "scalar": (), "flat": (20,), "start": (2, 4)}
-
-
-def part(text: str) -> Operand:
-    """An operand from "buffer:start:width"."""
-    name, start, width = text.split(":")
-    return Operand(name, int(start), int(width))
-
-
-def op(text: str, weights: str = "", *numbers: float, every: tuple[str, int] = ("", 1)) -> Operation:
-    """An operation from "kind output input ...", the names of weights, numbers, and a clock with a multiple of it."""
-    kind, output, *inputs = text.split()
-    return Operation(kind, part(output), tuple(map(part, inputs)), tuple(weights.split()), numbers, *every)
-
-
-def valid() -> Program:
-    """A program that reads and writes buffers of every role."""
-    return Program(
-        buffers={
-            "c": Buffer("control", (4,)), "v": Buffer("vector", (2, 4)), "s": Buffer("vector", (4,)),
-            "k": Buffer("kept", (4,)), "u": Buffer("kept", (4,)), "r": Buffer("ring", (2, 4)),
-            "q": Buffer("cache", (1, 3, 4)), "w": Buffer("cache", (1, 3, 4)), "t": Buffer("clock", (1,)),
-            "r2": Buffer("ring", (2, 4)), "q2": Buffer("cache", (1, 3, 4)), "w2": Buffer("cache", (1, 3, 4)),
-            "t2": Buffer("clock", (1,)), "short": Buffer("cache", (1, 2, 4)), "x": Buffer("register", (4,)),
-            "y": Buffer("register", (16,)), "z": Buffer("register", (4,)), "o": Buffer("register", (5,)),
-        },
-        weights={name: np.ones(shape, np.float32) for name, shape in {**ROWS, "logits": (5, 4)}.items()},
-        prologue=(op("linear k:0:4 s:0:4", "matrix bias"),),
-        step=(
-            op("lookup x:0:4", "a"), op("add x:0:4 x:0:4 k:0:4"), op("add x:0:4 x:0:4 c:0:4"),
-            op("taps y:0:12 x:0:4 r:0:8", "", 1.0),
-            op("attention x:0:4 y:0:12 q:0:12 w:0:12 t:0:1", "", 1.0, 1.0, 100.0),
-            op("zero y:0:16"), op("lstm v:0:4 y:0:16 v:4:4"), op("linear o:0:5 v:0:4", "logits"),
-        ),
-        output=part("o:0:5"), symbols=5, begin=3, end=4, position_limit=9, starts={"v": "start"}, fields=("a",),
-        shifts=("s",), model_sha256="none",
-    )  # fmt: skip
-
-
-def refusal(program: Program, folder: Path) -> str:
-    """What loading the program's file says."""
-    program_file.save(program, folder / "program.safetensors")
-    with pytest.raises(RunError) as problem:
-        program_file.load(folder / "program.safetensors")
-    text = str(problem.value)
-    assert "\n" not in text and "not a step program that can be run" in text
-    return text
-
-
-def same(one: Program, other: Program) -> bool:
-    """Whether two programs are alike, weights included."""
-    return (
-        program_file.to_json(one) == program_file.to_json(other)
-        and list(one.state) == list(other.state)
-        and set(one.weights) == set(other.weights)
-        and all(np.array_equal(weight, other.weights[name]) for name, weight in one.weights.items())
-    )
 
 
 def test_a_program_comes_back(tmp_path: Path):
@@ -337,96 +276,6 @@ def test_the_kernels_have_the_sizes_that_are_counted_with():
         ("packed.cpp", f"constexpr long MOST_IN_ROW = 1L << {MOST_IN_ROW.bit_length() - 1};"),
     ):
         assert text in (native / file).read_text("utf-8")
-
-
-def write(path: Path, text: str, weights: Any = None, sha256: str | None = None) -> Path:
-    """A file with any JSON."""
-    weights = valid().weights if weights is None else weights
-    digest = program_file.digest(text, weights) if sha256 is None else sha256
-    path.write_bytes(serialise(dict(weights), {"program": text, "sha256": digest}))
-    return path
-
-
-def edited(change: Callable[[dict[str, Any]], Any]) -> str:
-    """The JSON of the valid program after a change."""
-    data = json.loads(json.dumps(program_file.to_json(valid())))
-    changed = change(data)
-    return json.dumps(data if changed is None else changed)
-
-
-DOCUMENTS = {
-    "a truth as an integer": lambda data: data.update(symbols=True),
-    "a fraction as an integer": lambda data: data.update(symbols=5.0),
-    "not a number": lambda data: data.update(begin=float("nan")),
-    "a huge integer": lambda data: data.update(position_limit=2**70),
-    "an infinite number": lambda data: data["step"][3].__setitem__(4, [float("inf")]),
-    "nothing as a number": lambda data: data["step"][3].__setitem__(4, [None]),
-    "text as a number": lambda data: data["step"][3].__setitem__(4, ["1"]),
-    "a truth as a number": lambda data: data["step"][3].__setitem__(4, [True]),
-    "an integer too large for a float": lambda data: data["step"][3].__setitem__(4, [10**400]),
-    "a role that is a list": lambda data: data["buffers"][0].__setitem__(1, ["control"]),
-    "a shape that is a number": lambda data: data["buffers"][0].__setitem__(2, 4),
-    "a negative size": lambda data: data["buffers"][0].__setitem__(2, [-4]),
-    "a name of two lines": lambda data: data["buffers"][0].__setitem__(0, "a\nb"),
-    "half a character": lambda data: data["buffers"][0].__setitem__(0, "\ud800"),
-    "a buffer twice": lambda data: data["buffers"].append(["x", "register", [4]]),
-    "a buffer of two entries": lambda data: data["buffers"].append(["n", "register"]),
-    "buffers that are a number": lambda data: data.update(buffers=3),
-    "buffers that are an object": lambda data: data.update(buffers={"abc": 1}),
-    "operations that are a number": lambda data: data.update(step=3),
-    "an operation that is text": lambda data: data["step"].append("abcde"),
-    "an operation with a part too many": lambda data: data["step"][0].append(1),
-    "an operand of two parts": lambda data: data.update(output=["o", 0]),
-    "an operand that is nothing": lambda data: data.update(output=None),
-    "a weight that is a number": lambda data: data["step"][0].__setitem__(3, [1]),
-    "starts that are a list": lambda data: data.update(starts=[]),
-    "fields that are a number": lambda data: data.update(fields=1),
-    "a missing key": lambda data: data.pop("shifts"),
-    "an older format": lambda data: data.update(format=1),
-    "a newer format": lambda data: data.update(format=3),
-    "no format": lambda data: data.pop("format"),
-    "a list": lambda data: [data],
-    "a number": lambda data: 3,
-}
-
-
-@pytest.mark.parametrize("name", DOCUMENTS)
-def test_documents_of_other_types_are_refused(name: str, tmp_path: Path):
-    with pytest.raises(RunError) as problem:
-        program_file.load(write(tmp_path / "program", edited(DOCUMENTS[name])))
-    assert "\n" not in str(problem.value) and str(problem.value).isprintable()
-
-
-@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "1" * 5000, '{"format": 1}', "NaN"])
-def test_what_is_no_document_is_refused(text: str, tmp_path: Path):
-    with pytest.raises(RunError, match="not a step program"):
-        program_file.load(write(tmp_path / "program", text))
-
-
-def test_what_is_no_program_file_is_refused(tmp_path: Path):
-    path = tmp_path / "program"
-    for content in (b"", b"abc", b"\xff" * 100, serialise(dict(valid().weights)), b"\x10" + b"\0" * 7 + b"{}" * 8):
-        path.write_bytes(content)
-        with pytest.raises(RunError, match="not a step program") as problem:
-            program_file.load(path)
-        assert "\n" not in str(problem.value)
-    for absent in (tmp_path, tmp_path / "none"):
-        with pytest.raises(RunError, match="not a step program"):
-            program_file.load(absent)
-
-
-def test_a_wrong_digest_is_refused(tmp_path: Path):
-    with pytest.raises(RunError, match="sha256"):
-        program_file.load(write(tmp_path / "program", edited(lambda data: None), sha256="0" * 64))
-    path = write(tmp_path / "program", edited(lambda data: None))
-    path.write_bytes(path.read_bytes()[:-1] + b"\x01")
-    with pytest.raises(RunError, match="sha256"):
-        program_file.load(path)
-
-
-def test_the_digest_covers_shapes():
-    one, other = ({"a": np.ones(shape, np.float32)} for shape in ((2, 3), (3, 2)))
-    assert program_file.digest("", one) != program_file.digest("", other)
 
 
 def test_a_complaint_is_short(tmp_path: Path):
