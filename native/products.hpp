@@ -21,10 +21,12 @@ constexpr int splits(Precision precision, int tiles) {
     if (LANES == 8) return vectors >= 6 ? 1 : vectors == 4 ? 2 : 4;
     return vectors >= 8 ? 1 : 2;
 }
+constexpr int MOST_ROWS = 6;
+constexpr long NEAR = 8;  // takes of inputs from which weights are fetched early
 // How many rows, and how many vectors of outputs, have their sums in registers at once.
 constexpr int rows_at_once(Precision precision, int tiles) {
-    if (LANES == 16) return tiles == 1 || precision == Precision::float32 ? 6 : 3;
-    if (LANES == 8) return splits(precision, tiles) == 1 ? 6 : 3;
+    if (LANES == 16) return MOST_ROWS;
+    if (LANES == 8) return splits(precision, tiles) == 1 ? MOST_ROWS : 3;
     return 2;
 }
 constexpr int columns_at_once(Precision precision, int tiles, int rows) {
@@ -93,41 +95,62 @@ struct Reader<Precision::bfloat16> {
     }
 };
 
-// V vectors of outputs of R rows. `step`: bytes from one take of inputs to the next.
+constexpr int REGISTERS = LANES == 16 ? 24 : 12;  // that sums may take: the others hold weights and inputs
+
+// V vectors of outputs of R rows. `step`: bytes from one take of inputs to the next. Sums that do not fit in registers
+// together are made one after the other. `next`: weights that are wanted soon, a cache line for each take.
 template <Precision P, int V, int S, int R>
 UNROLLED_INLINE void block(const uint8_t* weights, long step, long inputs, const float* const* rows, float* const* y,
-                           long output, const Target& target) {
+                           long output, const Target& target, const uint8_t* next) {
     using Read = Reader<P>;
-    Floats sums[S][R][V] = {};
+    constexpr int PASSES = S * R * V <= REGISTERS ? 1 : S, TOGETHER = S / PASSES;
     const float* x[R];
     for (int r = 0; r < R; ++r) x[r] = rows[r];
     const long takes = inputs / Read::INPUTS;
-    long take = 0;
-    for (; take + S <= takes; take += S) {
+    Floats totals[R][V];
 #pragma GCC unroll 4
-        for (int s = 0; s < S; ++s)
-            Read::template take<V, R>(weights + (take + s) * step, x, (take + s) * Read::INPUTS, sums[s]);
-    }
-    for (; take < takes; ++take) Read::template take<V, R>(weights + take * step, x, take * Read::INPUTS, sums[0]);
-    if (takes * Read::INPUTS < inputs) {  // one input is left over from pairs
-        float rest[R][2];
-        const float* last[R];
-        for (int r = 0; r < R; ++r) {
-            rest[r][0] = x[r][inputs - 1];
-            rest[r][1] = 0;
-            last[r] = rest[r];
+    for (int pass = 0; pass < PASSES; ++pass) {
+        Floats sums[TOGETHER][R][V] = {};
+        long take = 0;
+        for (; take + S <= takes; take += S) {
+            if constexpr (R == MOST_ROWS) {
+#pragma GCC unroll 8
+                for (int v = 0; v < V * TOGETHER; ++v)
+                    __builtin_prefetch(weights + (take + pass + NEAR) * step + v * LANES * 4);
+                __builtin_prefetch(next + (take + pass) * 64, 0, 2);
+            }
+#pragma GCC unroll 4
+            for (int s = 0; s < TOGETHER; ++s)
+                Read::template take<V, R>(weights + (take + pass + s) * step, x, (take + pass + s) * Read::INPUTS,
+                                          sums[s]);
         }
-        Read::template take<V, R>(weights + takes * step, last, 0, sums[0]);
+        if (pass == 0) {
+            for (; take < takes; ++take)
+                Read::template take<V, R>(weights + take * step, x, take * Read::INPUTS, sums[0]);
+            if (takes * Read::INPUTS < inputs) {  // one input is left over from pairs
+                float rest[R][2];
+                const float* last[R];
+                for (int r = 0; r < R; ++r) {
+                    rest[r][0] = x[r][inputs - 1];
+                    rest[r][1] = 0;
+                    last[r] = rest[r];
+                }
+                Read::template take<V, R>(weights + takes * step, last, 0, sums[0]);
+            }
+        }
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+            for (int v = 0; v < V; ++v) {
+                totals[r][v] = pass == 0 ? sums[0][r][v] : totals[r][v] + sums[0][r][v];
+#pragma GCC unroll 4
+                for (int s = 1; s < TOGETHER; ++s) totals[r][v] += sums[s][r][v];
+            }
     }
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r)
 #pragma GCC unroll 16
-        for (int v = 0; v < V; ++v) {
-            Floats total = sums[0][r][v];
-#pragma GCC unroll 4
-            for (int s = 1; s < S; ++s) total += sums[s][r][v];
-            target.finish(total, y[r], output + v * LANES);
-        }
+        for (int v = 0; v < V; ++v) target.finish(totals[r][v], y[r], output + v * LANES);
 }
 
 // As many of the rows as go R at a time through a panel of T tiles; the rest by smaller groups.
@@ -135,11 +158,14 @@ template <Precision P, int T, int R>
 void panel_rows(const uint8_t* weights, const Matrix& matrix, int rows, const float* const* x, float* const* y,
                 long output, const Target& target) {
     constexpr int V = columns_at_once(P, T, R), ALL = T * PER_TILE;
+    const long step = T * TILE * 4, takes = (matrix.inputs + Reader<P>::INPUTS - 1) / Reader<P>::INPUTS;
     int row = 0;
     for (; row + R <= rows; row += R)
-        for (int v = 0; v < ALL; v += V)
-            block<P, V, splits(P, T), R>(weights + v * LANES * 4, T * TILE * 4, matrix.inputs, x + row, y + row,
-                                      output + v * LANES, target);
+        for (int v = 0; v < ALL; v += V) {
+            const uint8_t* next = weights + takes * step + row / R * takes * 64;  // of the panel that comes
+            block<P, V, splits(P, T), R>(weights + v * LANES * 4, step, matrix.inputs, x + row, y + row,
+                                         output + v * LANES, target, next);
+        }
     if constexpr (R > 1)
         if (row < rows)
             panel_rows<P, T, R == 6 ? 4 : R / 2>(weights, matrix, rows - row, x + row, y + row, output, target);

@@ -36,8 +36,13 @@ UNROLLED_INLINE void store(float* to, Floats value) { *reinterpret_cast<LooseFlo
 UNROLLED_INLINE Floats all(float value) { return Floats{} + value; }
 UNROLLED_INLINE Floats choose(Ints which, Floats yes, Floats no) { return which ? yes : no; }
 // Of `x` and a bound; a not-a-number in `x` stays.
+#if defined(__AVX512F__)  // one instruction, which compilers do not find
+UNROLLED_INLINE Floats larger(Floats x, Floats bound) { return (Floats)_mm512_max_ps((__m512)bound, (__m512)x); }
+UNROLLED_INLINE Floats smaller(Floats x, Floats bound) { return (Floats)_mm512_min_ps((__m512)bound, (__m512)x); }
+#else
 UNROLLED_INLINE Floats larger(Floats x, Floats bound) { return choose(bound > x, bound, x); }
 UNROLLED_INLINE Floats smaller(Floats x, Floats bound) { return choose(bound < x, bound, x); }
+#endif
 UNROLLED_INLINE Floats magnitude(Floats x) { return (Floats)((Ints)x & 0x7FFFFFFF); }
 
 // The lanes joined by `join`, half by half.
@@ -85,11 +90,25 @@ UNROLLED_INLINE Floats exponential(Floats x) {
     power = power * rest + 1.6666665459e-1f;
     power = power * rest + 5.0000001201e-1f;
     power = power * rest * rest + rest + 1.0f;
+#if defined(__AVX512F__)
+    return (Floats)_mm512_scalef_ps((__m512)power, (__m512)whole);
+#else
     const Ints exponent = (__builtin_convertvector(whole, Ints) + 127) << 23;
     return power * (Floats)exponent;
+#endif
 }
 
-UNROLLED_INLINE Floats logistic(Floats x) { return 1.0f / (1.0f + exponential(-x)); }
+// 1 / x for a positive x below 3e38, within 2e-7 of it: several times as fast as the division where there is a guess.
+UNROLLED_INLINE Floats reciprocal(Floats x) {
+#if defined(__AVX512F__)
+    const Floats guess = (Floats)_mm512_rcp14_ps((__m512)x);
+    return guess + guess * (1.0f - x * guess);
+#else
+    return 1.0f / x;
+#endif
+}
+
+UNROLLED_INLINE Floats logistic(Floats x) { return reciprocal(1.0f + exponential(-x)); }
 
 // Near zero by an odd polynomial, elsewhere by the exponential. Source of the coefficients: Moshier's Cephes, tanhf.
 UNROLLED_INLINE Floats hyperbolic(Floats x) {
@@ -100,14 +119,14 @@ UNROLLED_INLINE Floats hyperbolic(Floats x) {
     near = near * square + 1.33314422036e-1f;
     near = near * square - 3.33332819422e-1f;
     near = near * square * x + x;
-    const Floats far = 1.0f - 2.0f / (exponential(size + size) + 1.0f);
+    const Floats far = 1.0f - 2.0f * reciprocal(exponential(size + size) + 1.0f);
     const Floats sign = (Floats)((Ints)x & (int32_t)0x80000000);
     return choose(size < 0.625f, near, (Floats)((Ints)far | (Ints)sign));
 }
 
 // Absolute error below 2e-7. Source: Abramowitz and Stegun 1964, formula 7.1.26.
 UNROLLED_INLINE Floats error_function(Floats x) {
-    const Floats size = magnitude(x), t = 1.0f / (1.0f + 0.3275911f * size);
+    const Floats size = magnitude(x), t = reciprocal(1.0f + 0.3275911f * size);
     Floats power = all(1.061405429f);
     power = power * t - 1.453152027f;
     power = power * t + 1.421413741f;
