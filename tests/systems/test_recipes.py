@@ -74,6 +74,18 @@ def test_a_recipe_fits_the_model_that_it_is_for(name: str) -> None:
         assert name != "gpt" or recipe.length == 24
 
 
+@pytest.mark.parametrize("name", ["char-rnn", "gpt", "word-rnn"])
+def test_a_much_longer_budget_has_more_rows_and_higher_rates(name: str) -> None:
+    system = find_system(name)
+    settled = completed(name, 3.6e13)
+    short, usual, long, longest = (
+        system.recipe(settled, Budget(operations, SYMBOLS)) for operations in (1e9, 3.6e13, 1e15, 1e20)
+    )
+    assert short == usual
+    assert (long.rows, longest.rows) == (2 * usual.rows, 4 * usual.rows)
+    assert longest.matrix_rate == 2 * usual.matrix_rate and longest.learning_rate == 2 * usual.learning_rate
+
+
 def test_a_new_training_tells_its_system_what_there_is_to_learn_from(tmp_path, monkeypatch) -> None:
     told: list[Budget] = []
 

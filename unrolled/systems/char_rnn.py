@@ -11,7 +11,7 @@ from unrolled.core.contracts import Budget, System
 from unrolled.data.sampling import Streams
 from unrolled.heads.categorical import Categorical
 from unrolled.models.sequence import SequenceModel
-from unrolled.systems.text import COMMANDS, embedding, nearest_multiple, sequence_model
+from unrolled.systems.text import COMMANDS, embedding, nearest_multiple, scaled, sequence_model
 from unrolled.training.recipe import Recipe
 
 CELLS = {"elman": Elman, "gru": GRU, "lstm": LSTM, "nested-lstm": NestedLSTM}
@@ -53,8 +53,9 @@ def build(config: Config, codec: TextCodec, field_sizes: tuple[int, ...]) -> Seq
 
 
 def recipe(config: Config, budget: Budget) -> Recipe:
-    """Sixteen streams of carried state, hidden matrices under Muon."""
-    return Recipe(rows=16, length=64, optimiser="muon", learning_rate=5e-3, matrix_rate=0.05, weight_decay=0.01)
+    """Sixteen streams of carried state or more, hidden matrices under Muon."""
+    usual = Recipe(rows=16, length=64, optimiser="muon", learning_rate=5e-3, matrix_rate=0.05, weight_decay=0.01)
+    return scaled(usual, budget)
 
 
 SYSTEM = System(

@@ -13,7 +13,7 @@ from unrolled.data.encoded import Part
 from unrolled.data.sampling import Streams, Windows
 from unrolled.heads.categorical import Categorical
 from unrolled.models.sequence import SequenceModel
-from unrolled.systems.text import COMMANDS, embedding, nearest_multiple, sequence_model
+from unrolled.systems.text import COMMANDS, embedding, nearest_multiple, scaled, sequence_model
 from unrolled.training.recipe import Recipe
 
 
@@ -67,10 +67,11 @@ def build(config: Config, codec: TextCodec, field_sizes: tuple[int, ...]) -> Seq
 
 
 def recipe(config: Config, budget: Budget) -> Recipe:
-    """As many rows as nanoGPT's CPU recipe, hidden matrices under Muon."""
-    return Recipe(
+    """As many rows as nanoGPT's CPU recipe or more, hidden matrices under Muon."""
+    usual = Recipe(
         rows=12, length=config.context, optimiser="muon", learning_rate=3e-3, matrix_rate=0.04, weight_decay=0.01
     )
+    return scaled(usual, budget)
 
 
 def batches(config: Config, part: Part, recipe: Recipe, seed: int) -> Streams | Windows:
