@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import unrolled as package
 from unrolled.api.checking import check
 from unrolled.api.evaluation import evaluate
 from unrolled.api.sound_run import SoundRun
@@ -16,6 +17,7 @@ from unrolled.cli import evaluate as evaluate_command
 from unrolled.cli import generate as generate_command
 from unrolled.cli.engine import Stepping
 from unrolled.cli.sounding import Lasting
+from unrolled.core.errors import RunError
 
 # what only a command line has: which run, and how to print
 ELSEWHERE = {"run", "runs", "json"}
@@ -36,3 +38,14 @@ def test_options_have_one_name_and_default(name: str) -> None:
     for key, item in options.items():
         usual = item.default if item.default is not MISSING else item.default_factory()  # type: ignore[misc]
         assert (usual or None) == (parameters[key].default or None), key  # nothing given: (), {}, "" or None
+
+
+def test_a_run_may_be_given_by_name_or_path(runs, monkeypatch) -> None:
+    loaded, path = package.load(runs / "plain"), runs / "plain"
+    monkeypatch.chdir(runs.parent)
+    if runs.name != "runs":
+        (runs.parent / "runs").symlink_to(runs)
+    assert evaluate(str(path)) == evaluate(path) == evaluate("plain") == evaluate(loaded)
+    assert check("plain", 8) == check(loaded, 8)
+    with pytest.raises(RunError, match="absent"):
+        evaluate("absent")

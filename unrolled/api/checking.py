@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -9,7 +10,7 @@ import torch
 from unrolled.api.engines import Native, Unfit
 from unrolled.api.evaluation import evaluation_source, forced_losses, model_losses
 from unrolled.api.run import Run
-from unrolled.api.runs import load, require
+from unrolled.api.runs import given_run, load, require
 from unrolled.backbones import Tiers
 from unrolled.core import state as states
 from unrolled.core.contracts import Batch
@@ -38,14 +39,14 @@ class Finding(NamedTuple):
         return self.deviation is None or self.deviation <= self.limit
 
 
-def check(run: Run, length: int | None = None) -> list[Finding]:
-    """Measure the laws on `length` symbols of the run's data: in float64, where they must hold to rounding, and in
-    float32 as far as generation needs them.
+def check(run: Run | str | Path, length: int | None = None) -> list[Finding]:
+    """Measure the laws of a run, given as such or by name or path, on `length` symbols of its data.
 
+    In float64, where they must hold to rounding, and in float32 as far as generation needs them.
     By default 48 symbols, and for the laws of both views and of the engines as many as are three receptive fields, or
     three frames of the slowest tier, but of sound 512 at least.
     """
-    return list(findings(run, length))
+    return list(findings(given_run("check", run), length))
 
 
 def findings(run: Run, length: int | None = None) -> Iterator[Finding]:

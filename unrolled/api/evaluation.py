@@ -15,7 +15,7 @@ from unrolled.api.costs import keep_cost
 from unrolled.api.engines import Engine, EngineName, Native
 from unrolled.api.media import find_medium
 from unrolled.api.run import Run
-from unrolled.api.runs import require
+from unrolled.api.runs import given_run
 from unrolled.codecs.text import TextCodec
 from unrolled.core.contracts import Batch
 from unrolled.core.errors import DataError, UsageError
@@ -64,7 +64,7 @@ class Evaluation:
 
 
 def evaluate(
-    run: Run,
+    run: Run | str | Path,
     data: Sequence[str | Path] = (),
     *,
     protocol: Protocol | None = None,
@@ -75,15 +75,16 @@ def evaluate(
     engine: EngineName = "auto",
     precision: Precision = "float32",
 ) -> Evaluation:
-    """Score a run on a part of its own data, or on other `data` (then on all of it unless `split` says otherwise).
+    """Score a run, given as such or by name or path, on a part of its own data or on other `data`.
 
+    Other data are read whole unless `split` says otherwise.
     "carried" reads the part once with the state carried on; "windows" all windows side by side, each started anew;
     "random" `count` windows at random places, nanoGPT's estimate. Windows are as long as in training by default.
     `engine` "auto" is torch, which reads in parallel, and for another `precision` than float32 the native one; what
     that costs on the run's own validation part is kept in the run.
     Raises: DataError for data that is missing or too short, UsageError for a protocol that the model cannot follow.
     """
-    require(run.system, "evaluate")
+    run = given_run("evaluate", run)
     protocol, window = settled(run, protocol, window)
     split = split or ("all" if data else "validation")
     source = evaluation_source(run, data, split)

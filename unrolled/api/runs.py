@@ -43,6 +43,17 @@ def chosen_run(command: str, run: str | Path | None, runs: str | Path) -> Any:
     return load(name, runs=runs)
 
 
+def given_run(command: str, run: Any) -> Any:
+    """`run` itself, or the run of that name in the folder "runs" or at that path.
+
+    Raises: UsageError if a command makes no sense for its system.
+    """
+    if isinstance(run, str | Path):
+        return chosen_run(command, run, "runs")
+    require(run.system, command)
+    return run
+
+
 def writing_run(command: str, run: str | Path | None, runs: str | Path) -> Any:
     """The run called `run`, or the newest, for a command that only lets it write: weights are read if they must be.
 
