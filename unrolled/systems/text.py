@@ -39,7 +39,7 @@ def nearest_multiple(value: float, multiple: int, low: int, high: int) -> int:
 
 
 def scaled(recipe: Recipe, budget: Budget) -> Recipe:
-    """The recipe of minutes on a laptop with the rows of a longer budget, whose last gains drown in a small batch's noise.
+    """The recipe of minutes on a laptop, with more rows for a longer budget, which sees finer gains.
 
     Twice the rows from some fifteen times those minutes on, four times at most; rates go with the root of the rows, and
     otherwise stay: in minutes neither other rates nor other rows win, and Muon's updates fit every width. Sources:
