@@ -84,19 +84,19 @@ def evaluate(
     that costs on the run's own validation part is kept in the run.
     Raises: DataError for data that is missing or too short, UsageError for a protocol that the model cannot follow.
     """
-    run = given_run("evaluate", run)
-    protocol, window = settled(run, protocol, window)
+    scored: Run = given_run("evaluate", run)
+    protocol, window = settled(scored, protocol, window)
     split = split or ("all" if data else "validation")
-    source = evaluation_source(run, data, split)
-    chosen = run.engines.choose("torch" if (engine, precision) == ("auto", "float32") else engine, precision)
+    source = evaluation_source(scored, data, split)
+    chosen = scored.engines.choose("torch" if (engine, precision) == ("auto", "float32") else engine, precision)
     reading = partial(read, source.part, protocol, window, count, seed)
-    found = score(run, losses(run, chosen, reading()))
+    found = score(scored, losses(scored, chosen, reading()))
     cost = None
     if precision != "float32":
-        cost = found.nats - score(run, losses(run, run.engines.choose("native", "float32"), reading())).nats
+        cost = found.nats - score(scored, losses(scored, scored.engines.choose("native", "float32"), reading())).nats
         if not data and split == "validation" and protocol != "random":
-            keep_cost(run, Cost(run.model_sha256, precision, found.nats, cost, found.predictions, protocol))
-    trivial = trivially(run, source)
+            keep_cost(scored, Cost(scored.model_sha256, precision, found.nats, cost, found.predictions, protocol))
+    trivial = trivially(scored, source)
     return Evaluation(
         found.nats, found.stderr, found.predictions, math.exp(min(found.nats, 700.0)),
         found.bits_per_character, found.bits_per_byte, found.bits_per_sample,
