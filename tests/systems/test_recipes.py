@@ -57,6 +57,15 @@ def test_the_more_often_a_text_is_read_the_more_is_dropped(name: str) -> None:
     assert shares == sorted(shares) and shares[0] < shares[2] < 1
 
 
+def test_char_rnn_is_narrower_where_symbols_cost_more() -> None:
+    def hidden(operations: float, alphabet: int) -> int:
+        return CHAR_RNN.complete(CHAR_RNN.Config(), Budget(operations, SYMBOLS, alphabet)).hidden
+
+    assert [hidden(6e13, alphabet) for alphabet in (2, 65, 258, 5000)] == [384, 384, 256, 256]
+    assert hidden(3.6e13, 258) == hidden(3.6e13, 65) == 256
+    assert hidden(1e20, 258) == 1024
+
+
 def test_char_rnn_drops_only_where_weights_and_readings_far_outnumber_symbols() -> None:
     assert [char_rnn_dropout(excess) for excess in (0.0, 0.1, 1.0, 5.9, 6.0)] == [0.0] * 5
     assert char_rnn_dropout(7.0) == 0.01
@@ -102,6 +111,6 @@ def test_a_new_training_tells_its_system_what_there_is_to_learn_from(tmp_path, m
     path = tmp_path / "a.txt"
     path.write_text("abcdefghi\n" * 10)
     made = job.new_job([path], TextOptions(), {"hidden": 8, "rows": 2, "length": 4}, 7.5e12)
-    assert told == [Budget(7.5e12, 90)] * 2
+    assert told == [Budget(7.5e12, 90, made.codec.size)] * 2
     assert (made.settings.hidden, made.recipe.rows, made.recipe.length) == (8, 2, 4)
     assert made.settings.dropout == 0.5  # so much work on so little text

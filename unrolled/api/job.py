@@ -101,7 +101,7 @@ def new_job(data: Sequence[str | Path], options: Options, settings: dict[str, An
     codec = medium.codec(system, config, corpus, options)
     table = make_fields(corpus)
     encoded = medium.encode(corpus, codec, table)
-    budget = Budget(operations, len(encoded.train.symbols))
+    budget = Budget(operations, len(encoded.train.symbols), codec.size)
     config = system.complete(config, budget)
     recipe = replace(system.recipe(config, budget), **recipe_settings)
     return assemble(options, system, config, recipe, corpus, codec, table, encoded)

@@ -84,11 +84,13 @@ class Sampler(Protocol):
 class Budget(NamedTuple):
     """What training may cost and what there is to learn from.
 
-    `operations`: floating-point operations that the machine can do in the time given; `symbols`: in the training part.
+    `operations`: floating-point operations that the machine can do in the time given; `symbols`: in the training part;
+    `alphabet`: different ones.
     """
 
     operations: float
     symbols: int
+    alphabet: int = 65
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """char-rnn: characters one at a time through a recurrent network. Source: Karpathy 2015."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -37,10 +38,20 @@ class Config:
 
 def complete(config: Config, budget: Budget) -> Config:
     """Wider for a longer budget; dropout where weights, times how often they read the text, far outnumber symbols."""
-    hidden = config.hidden or nearest_multiple(300 * (budget.operations / 3.6e13) ** 0.3, 128, 128, 1024)
+    hidden = config.hidden or nearest_multiple(width(budget), 128, 128, 1024)
     excess = budget.operations / (6 * max(1, budget.symbols) ** 2)  # six operations for each weight and symbol read
     dropout = config.dropout if config.dropout is not None else round(min(0.5, max(0.0, 0.01 * (excess - 6))), 2)
     return replace(config, hidden=hidden, dropout=dropout)
+
+
+def width(budget: Budget) -> float:
+    """The width that pays for 65 symbols; for more of them, the one at which reading a symbol costs as much.
+
+    It costs 4 h (h + v) in the gates and h v in the softmax. Alphabets above 256 count as 256: no width would be left.
+    """
+    found, alphabet = 300 * (budget.operations / 3.6e13) ** 0.3, max(65, min(256, budget.alphabet))
+    linear = 5 * alphabet / 4
+    return (math.sqrt(linear**2 + 4 * found * (found + 5 * 65 / 4)) - linear) / 2
 
 
 def build(config: Config, codec: TextCodec, field_sizes: tuple[int, ...]) -> SequenceModel:
