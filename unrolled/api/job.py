@@ -15,7 +15,7 @@ from unrolled.api.run import Run
 from unrolled.api.runs import require
 from unrolled.api.weights import best_device
 from unrolled.codecs import Codec, codec_from_json
-from unrolled.core.contracts import Budget, Sampler, System
+from unrolled.core.contracts import NOMINAL_OPERATIONS, Budget, Sampler, System
 from unrolled.core.draws import derived_seed
 from unrolled.core.errors import DataError, RunError, UsageError
 from unrolled.data.encoded import Encoded
@@ -25,8 +25,6 @@ from unrolled.store.configs import RunConfig, from_json, to_json
 from unrolled.store.folders import RunFolder
 from unrolled.systems import find_system
 from unrolled.training.recipe import Recipe
-
-NOMINAL_OPERATIONS = 3.6e13  # about three minutes of two laptop cores: sizes follow from it if no minutes are given
 
 
 @dataclass

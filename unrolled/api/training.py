@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.api.events import Event
-from unrolled.api.job import NOMINAL_OPERATIONS, Job, continued_job, new_job, resolved, resumed_job
+from unrolled.api.job import Job, continued_job, new_job, resolved, resumed_job
 from unrolled.api.media import find_medium
 from unrolled.api.options import Options
 from unrolled.api.pace import machine_rate
 from unrolled.api.runs import load
 from unrolled.api.session import Session
-from unrolled.core.contracts import System
+from unrolled.core.contracts import NOMINAL_OPERATIONS, System
 from unrolled.core.errors import RunError, UsageError
 from unrolled.store.folders import LOCK, STAGED, RunFolder, create_run, find_run
 from unrolled.systems import find_system

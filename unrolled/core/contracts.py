@@ -81,6 +81,9 @@ class Sampler(Protocol):
         ...
 
 
+NOMINAL_OPERATIONS = 3.6e13  # about three minutes of two laptop cores: sizes follow from it if no minutes are given
+
+
 class Budget(NamedTuple):
     """What training may cost and what there is to learn from.
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from unrolled.backbones import GRU, LSTM, Elman, NestedLSTM, Stack, Stateless
 from unrolled.codecs.text import TextCodec
-from unrolled.core.contracts import Budget, System
+from unrolled.core.contracts import NOMINAL_OPERATIONS, Budget, System
 from unrolled.data.sampling import Streams
 from unrolled.heads.categorical import Categorical
 from unrolled.models.sequence import SequenceModel
@@ -49,7 +49,7 @@ def width(budget: Budget) -> float:
 
     It costs 4 h (h + v) in the gates and h v in the softmax. Alphabets above 256 count as 256: no width would be left.
     """
-    found, alphabet = 300 * (budget.operations / 3.6e13) ** 0.3, max(65, min(256, budget.alphabet))
+    found, alphabet = 300 * (budget.operations / NOMINAL_OPERATIONS) ** 0.3, max(65, min(256, budget.alphabet))
     linear = 5 * alphabet / 4
     return (math.sqrt(linear**2 + 4 * found * (found + 5 * 65 / 4)) - linear) / 2
 

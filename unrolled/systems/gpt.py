@@ -7,7 +7,7 @@ from torch import nn
 
 from unrolled.backbones.transformer import gpt2, llama
 from unrolled.codecs.text import TextCodec
-from unrolled.core.contracts import Budget, System
+from unrolled.core.contracts import NOMINAL_OPERATIONS, Budget, System
 from unrolled.core.errors import UsageError
 from unrolled.data.encoded import Part
 from unrolled.data.sampling import Streams, Windows
@@ -41,7 +41,7 @@ class Config:
 
 def complete(config: Config, budget: Budget) -> Config:
     """Wider for a longer budget, and more dropout the more often the text is read."""
-    wanted = 160 * (budget.operations / 3.6e13) ** 0.3
+    wanted = 160 * (budget.operations / NOMINAL_OPERATIONS) ** 0.3
     width = config.width or nearest_multiple(wanted, 2 * config.heads * 8, 2 * config.heads * 8, 1024)
     if width % (2 * config.heads):
         raise UsageError(f"width {width} does not divide into {config.heads} heads of even width: change --width")

@@ -7,7 +7,7 @@ from torch import nn
 
 from unrolled.backbones.combinators import Conditioned
 from unrolled.codecs.text import TextCodec
-from unrolled.core.contracts import Budget
+from unrolled.core.contracts import NOMINAL_OPERATIONS, Budget
 from unrolled.core.protocol import Backbone
 from unrolled.heads.categorical import Categorical
 from unrolled.models.sequence import FieldEmbedding, OneHot, SequenceModel
@@ -45,6 +45,6 @@ def scaled(recipe: Recipe, budget: Budget) -> Recipe:
     otherwise stay: in minutes neither other rates nor other rows win, and Muon's updates fit every width. Sources:
     McCandlish et al. 2018 (batch), Malladi et al. 2022 (rates).
     """
-    times = max(1, min(4, round((budget.operations / 3.6e13) ** 0.15)))
+    times = max(1, min(4, round((budget.operations / NOMINAL_OPERATIONS) ** 0.15)))
     rates = {name: getattr(recipe, name) * times**0.5 for name in ("learning_rate", "matrix_rate")}
     return replace(recipe, rows=recipe.rows * times, **rates)

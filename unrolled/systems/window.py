@@ -5,7 +5,7 @@ from typing import Literal
 
 from unrolled.backbones import Window
 from unrolled.codecs.text import TextCodec
-from unrolled.core.contracts import Budget, System
+from unrolled.core.contracts import NOMINAL_OPERATIONS, Budget, System
 from unrolled.data.sampling import Streams
 from unrolled.heads.categorical import Categorical
 from unrolled.models.sequence import SequenceModel
@@ -33,7 +33,7 @@ class Config:
 
 def complete(config: Config, budget: Budget) -> Config:
     """Wider for a longer budget."""
-    hidden = config.hidden or nearest_multiple(384 * (budget.operations / 3.6e13) ** 0.4, 64, 64, 1024)
+    hidden = config.hidden or nearest_multiple(384 * (budget.operations / NOMINAL_OPERATIONS) ** 0.4, 64, 64, 1024)
     return replace(config, hidden=hidden)
 
 

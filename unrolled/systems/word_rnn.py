@@ -7,7 +7,7 @@ from torch import nn
 
 from unrolled.backbones import GRU, LSTM, Stack, Stateless
 from unrolled.codecs.text import TextCodec
-from unrolled.core.contracts import Budget, System
+from unrolled.core.contracts import NOMINAL_OPERATIONS, Budget, System
 from unrolled.data.sampling import Streams
 from unrolled.heads.categorical import Categorical
 from unrolled.models.sequence import SequenceModel
@@ -37,7 +37,7 @@ class Config:
 
 def complete(config: Config, budget: Budget) -> Config:
     """Wider for a longer budget, and more dropout the more often the text is read."""
-    hidden = config.hidden or nearest_multiple(256 * (budget.operations / 3.6e13) ** 0.4, 64, 64, 1024)
+    hidden = config.hidden or nearest_multiple(256 * (budget.operations / NOMINAL_OPERATIONS) ** 0.4, 64, 64, 1024)
     passes = budget.operations / (6 * hidden * (8 * hidden + config.vocabulary) * max(1, budget.symbols))
     dropout = config.dropout if config.dropout is not None else round(min(0.5, 0.2 + 0.02 * passes), 2)
     return replace(config, hidden=hidden, dropout=dropout)
